@@ -1,0 +1,45 @@
+# Every target makes .venv first where it is missing: Python 3.11 or newer with venv, git and make are all that is needed.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+READY := .venv/ready
+export PATH := $(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test unit notebooks lint lab clean
+
+help:  ## these lines
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## the environment in .venv, at the exact versions of requirements.lock (about 6 GB)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || { echo "venv is missing: apt install python3-venv, or set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+repro: $(READY)  ## rebuild every table and figure (what is cached and unchanged is not run again)
+	dvc repro
+
+test: lint unit notebooks  ## lint, types, tests, the pipeline and all notebooks on the smoke profile
+
+unit: $(READY)  ## tests alone, the smoke pipeline included
+	python -m pytest
+
+notebooks: $(READY)  ## every notebook in order under nbval, on the smoke profile
+	rm -rf build/smoke
+	python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks
+
+lint: $(READY)  ## ruff and mypy
+	ruff format --check regen_lib tests
+	ruff check regen_lib tests notebooks
+	mypy
+
+lab: $(READY)  ## JupyterLab on the notebooks
+	jupyter lab --notebook-dir=.
+
+clean:  ## remove what the tests and stages left in build/ (results and caches stay)
+	rm -rf build

@@ -1,0 +1,1 @@
+"""Selective feature regeneration (Borkar, Heide, Karam, CVPR 2020): the library behind the notebooks."""

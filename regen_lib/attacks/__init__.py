@@ -1,0 +1,38 @@
+"""Universal attacks: every file here is one, named like the function in it.
+
+Every attack is ``attack(network, pixels, threat, *, seed, count, ...) -> Bank``: ``count`` perturbations made together,
+each from its own disjoint part of ``pixels`` (uint8 ``[N, C, H, W]``).
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regen_lib.errors import StudyError
+
+if TYPE_CHECKING:  # params.py asks for the names alone, and should not wait for torch
+    from torch import nn
+
+    from regen_lib.banks import Bank
+    from regen_lib.images import Images
+
+ATTACKS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
+
+
+def find(name: str) -> "Callable[..., Bank]":
+    """The attack of that name; :class:`StudyError` for an unknown one."""
+    if name not in ATTACKS:
+        raise StudyError(f"attack {name!r} is unknown: choose one of {', '.join(ATTACKS)}")
+    attack: Callable[..., Bank] = getattr(import_module(f"regen_lib.attacks.{name}"), name)
+    return attack
+
+
+def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str, Any], *, seed: int) -> "Bank":
+    """The bank that a row of params.yaml describes: attack, norm, xi, target, count, split, start, images, options."""
+    from regen_lib.banks import Threat
+
+    start, stop = spec["start"], spec["start"] + spec["images"]
+    pixels = splits[spec["split"]].first(stop).pixels[start:]
+    threat = Threat(float(spec["norm"]), float(spec["xi"]), spec["target"])
+    return find(spec["attack"])(network, pixels, threat, seed=seed, count=spec["count"], **spec["options"])

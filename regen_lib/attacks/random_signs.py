@@ -1,0 +1,20 @@
+"""The control: random signs at the full norm. What any attack must beat."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.banks import Bank, Threat
+from regen_lib.lanes import lane_fooling, predictions, split, to_bank
+from regen_lib.reproducible import generator
+
+
+def random_signs(network: nn.Module, pixels: Tensor, threat: Threat, *, seed: int, count: int) -> Bank:
+    """``count`` perturbations of independent random signs, each value ``xi`` (l2: the values that give norm ``xi``)."""
+    parts = split(pixels, count)
+    shape = (count, *pixels.shape[1:])
+    signs = torch.randint(2, shape, generator=generator(seed, "random signs")).float() * 2 - 1
+    v = signs * (threat.xi if threat.norm == math.inf else threat.xi / math.sqrt(signs[0].numel()))
+    fooling = lane_fooling(network, parts, predictions(network, parts), v, range(count))
+    return to_bank("random_signs", network, threat, v, fooling, [], seed)

@@ -1,0 +1,62 @@
+"""UAP (Moosavi-Dezfooli et al., CVPR 2017): DeepFool steps of many images, summed under a norm bound."""
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.banks import Bank, Threat
+from regen_lib.deepfool import MAX_STEPS, deepfool
+from regen_lib.images import as_input
+from regen_lib.lanes import lane_fooling, predictions, shuffled, split, still_running, to_bank
+from regen_lib.progress import tqdm
+from regen_lib.reproducible import generator
+
+CHUNK = 256  # images in one DeepFool batch: keeps the activations in cache
+
+
+def uap(
+    network: nn.Module, pixels: Tensor, threat: Threat, *, seed: int, count: int, passes: int = 10, batch: int = 1, classes: int = 10
+) -> Bank:
+    """``count`` universal perturbations, each from its own part of ``pixels`` uint8 ``[N, C, H, W]``, images not clipped.
+
+    In every pass, for each image whose predicted class ``v`` does not change yet, ``v <- project(v + deepfool(x + v))``.
+    ``batch=1`` is the reference order, one image at a time; a larger batch takes the steps of its images at the same ``v``
+    and adds them up. As in the reference, a step is dropped where DeepFool ran out of iterations. A lane stops at the
+    target fooling ratio on its own images, at the latest after ``passes``.
+    """
+    parts = split(pixels, count)
+    clean = predictions(network, parts)
+    generators = [generator(seed, "uap", k) for k in range(count)]
+    v = torch.zeros(count, *pixels.shape[1:])
+    fooling, history = [0.0] * count, []
+    for _ in (progress := tqdm(range(passes), desc="uap")):
+        order = shuffled(parts, generators)
+        lanes = torch.tensor(still_running(fooling, threat.target))
+        for start in range(0, parts.shape[1], batch):
+            chosen = order[lanes, start : start + batch]
+            v[lanes] = threat.project(v[lanes] + steps(network, parts, clean, v, lanes, chosen, classes))
+        for k, ratio in zip(lanes.tolist(), lane_fooling(network, parts, clean, v, lanes.tolist()), strict=True):
+            fooling[k] = ratio
+        history.append(sum(fooling) / count)
+        progress.set_postfix(fooling=f"{history[-1]:.2f}", running=len(still_running(fooling, threat.target)))
+        if not still_running(fooling, threat.target):
+            break
+    return to_bank("uap", network, threat, v, fooling, history, seed)
+
+
+def steps(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, lanes: Tensor, chosen: Tensor, classes: int) -> Tensor:
+    """Per lane, the sum of the DeepFool steps of its chosen images that ``v`` does not fool yet: ``[lanes, C, H, W]``.
+
+    ``chosen`` ``[lanes, b]`` indexes each lane's images in ``parts``.
+    """
+    owner = torch.arange(len(lanes)).repeat_interleave(chosen.shape[1])
+    lane, index = lanes[owner], chosen.flatten()
+    total = torch.zeros(len(lanes), *v.shape[1:])
+    for part in torch.arange(len(owner)).split(CHUNK):
+        x = as_input(parts[lane[part], index[part]]) + v[lane[part]]
+        with torch.no_grad():
+            unfooled = network(x).argmax(1) == clean[lane[part], index[part]]
+        if bool(unfooled.any()):
+            change, taken = deepfool(network, x[unfooled], classes=classes)
+            accepted = taken < MAX_STEPS - 1
+            total.index_add_(0, owner[part][unfooled][accepted], change[accepted].contiguous())
+    return total

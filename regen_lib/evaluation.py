@@ -1,0 +1,90 @@
+"""The one evaluation loop: defences x banks, every cell a row of a tidy table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from torch import Tensor, nn
+
+from regen_lib.banks import Bank
+from regen_lib.images import Images
+from regen_lib.inference import draw, predict
+from regen_lib.metrics import fooling_ratio, proportion_interval, restoration
+from regen_lib.progress import tqdm
+from regen_lib.reproducible import generator
+
+COLUMNS = (
+    *("table", "network", "defense", "attack", "attack_network", "norm", "xi", "clip", "images", "clean_accuracy", "accuracy"),
+    *("restoration", "fooling_ratio", "metric", "ci_low", "ci_high", "seed", "paper"),
+)
+
+
+def evaluate(
+    table: str,
+    baseline: nn.Module,
+    defended: Mapping[str, nn.Module],
+    banks: Mapping[str, Bank],
+    images: Images,
+    *,
+    seed: int,
+    clip: bool = False,
+    metric: str = "restoration",
+    paper: Mapping[tuple[str, str], float] | None = None,
+) -> pd.DataFrame:
+    """One row for each defence and bank, in the columns ``COLUMNS``.
+
+    Every image carries one perturbation of the bank, drawn uniformly (the same for all defences), as in the authors'
+    release. ``metric`` is what the 95 % interval is of: ``restoration`` (against ``baseline``) or ``accuracy``. ``paper``
+    maps (defence, bank) to the paper's value of that metric.
+    """
+    truth = images.labels
+    base_clean = predict(baseline, images.pixels) == truth
+    family = getattr(baseline, "family", "")
+    rows: list[dict[str, Any]] = []
+    for defense, network in tqdm(defended.items(), desc=f"table {table}, {family}", leave=False):
+        clean = predict(network, images.pixels)
+        for name, bank in banks.items():
+            choice = draw(len(images), len(bank), generator(seed, "evaluation", name))
+            perturbed = predict(network, images.pixels, bank.perturbations, choice, clip=clip)
+            cell = measure(base_clean, clean, perturbed, truth, metric)
+            cell |= {"table": table, "network": family, "defense": defense, "attack": name, "attack_network": bank.network}
+            cell |= {"norm": bank.threat.norm, "xi": bank.threat.xi, "clip": clip, "images": len(images), "seed": seed}
+            rows.append(cell | {"metric": metric, "paper": (paper or {}).get((defense, name))})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def measure(base_clean: Tensor, clean: Tensor, perturbed: Tensor, truth: Tensor, metric: str) -> dict[str, Any]:
+    """The measured part of a row from per-image correctness and predictions, all ``[N]``."""
+    hit = perturbed == truth
+    ratio, low, high = restoration(base_clean, clean == truth, hit)
+    if metric == "accuracy":
+        low, high = proportion_interval(int(hit.sum()), len(hit))
+    return {
+        "clean_accuracy": float((clean == truth).double().mean()),
+        "accuracy": float(hit.double().mean()),
+        "restoration": ratio,
+        "fooling_ratio": fooling_ratio(clean, perturbed),
+        "ci_low": low,
+        "ci_high": high,
+    }
+
+
+def summarise(bank: Bank, network: nn.Module, images: Images) -> dict[str, Any]:
+    """What a bank is: its norm, and the fooling ratio on its own and on unseen ``images``, each with the weakest member."""
+    clean = predict(network, images.pixels)
+    unseen = [fooling_ratio(clean, predict(network, images.pixels, v[None])) for v in bank.perturbations]
+    return {
+        "network": bank.network,
+        "attack": bank.attack,
+        "count": len(bank),
+        "norm": bank.threat.norm,
+        "xi": bank.threat.xi,
+        "xi_measured": bank.measured,
+        "l2": float(bank.perturbations.flatten(1).norm(dim=1).mean()),
+        "fooling_own": sum(bank.fooling) / len(bank),
+        "fooling_own_min": min(bank.fooling),
+        "fooling_unseen": sum(unseen) / len(bank),
+        "fooling_unseen_min": min(unseen),
+        "cosine_max": bank.largest_cosine(),
+        "passes": max(1, len(bank.history)),
+    }

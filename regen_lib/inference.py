@@ -1,0 +1,53 @@
+"""Images through a network: perturbed or not, batch by batch, without gradients."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.images import Images, as_input
+
+BATCH = 500
+PIXEL_MAX = 255.0
+
+
+def perturb(pixels: Tensor, perturbations: Tensor, choice: Tensor, *, clip: bool = False) -> Tensor:
+    """``pixels[i] + perturbations[choice[i]]`` as network input, clipped to [0, 255] where asked for.
+
+    ``pixels`` uint8 ``[N, C, H, W]``, ``perturbations`` ``[K, C, H, W]`` in pixels, ``choice`` ``[N]``.
+    The authors' evaluation does not clip, so that is the default everywhere.
+    """
+    x = as_input(pixels) + perturbations[choice]
+    return x.clamp_(0, PIXEL_MAX) if clip else x
+
+
+def logits(
+    network: nn.Module, pixels: Tensor, perturbations: Tensor | None = None, choice: Tensor | None = None, *, clip: bool = False
+) -> Iterator[Tensor]:
+    """Logits ``[n, classes]`` batch by batch, without gradients; arguments as :func:`predict`."""
+    for start in range(0, len(pixels), BATCH):
+        chunk = pixels[start : start + BATCH]
+        which = torch.zeros(len(chunk), dtype=torch.long) if choice is None else choice[start : start + BATCH]
+        with torch.no_grad():
+            x = as_input(chunk) if perturbations is None else perturb(chunk, perturbations, which, clip=clip)
+            yield network(x)
+
+
+def predict(
+    network: nn.Module, pixels: Tensor, perturbations: Tensor | None = None, choice: Tensor | None = None, *, clip: bool = False
+) -> Tensor:
+    """Predicted classes ``[N]`` of ``pixels`` uint8 ``[N, C, H, W]``.
+
+    With ``perturbations`` ``[K, C, H, W]``, image ``i`` carries ``perturbations[choice[i]]`` (the first where no choice is given).
+    """
+    return torch.cat([z.argmax(1) for z in logits(network, pixels, perturbations, choice, clip=clip)])
+
+
+def draw(images: int, perturbations: int, generator: torch.Generator) -> Tensor:
+    """For each image, one of the perturbations, uniformly: how the authors' release evaluates. ``[images]``."""
+    return torch.randint(perturbations, (images,), generator=generator)
+
+
+def top1(network: nn.Module, images: Images) -> float:
+    """Top-1 accuracy on clean images."""
+    return float((predict(network, images.pixels) == images.labels).double().mean())

@@ -1,0 +1,49 @@
+"""The network families: one file each, built by name.
+
+A family's file is imported only when it is built, so that a change to one family leaves the stages of the others cached.
+"""
+
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regen_lib.artifacts import fill, read_tensors, write_tensors
+from regen_lib.errors import StudyError
+from regen_lib.networks.blocks import Task
+
+NETWORKS = ("caffenet", "vgg_f", "googlenet", "vgg16", "resnet152")
+
+
+def build(name: str, task: Task, **options: Any) -> nn.Module:
+    """Build a network by name for ``task``: pixels ``[N, C, H, W]`` in 0-255 to logits ``[N, classes]``.
+
+    ``options`` are the builder's own (width, stem, ...). :class:`StudyError` for an unknown name or option.
+    """
+    if name not in NETWORKS:
+        raise StudyError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
+    builder = getattr(import_module(f"regen_lib.networks.{name}"), name)
+    try:
+        network: nn.Module = builder(task, **options)
+    except TypeError as error:
+        raise StudyError(f"network {name}: {error}") from error
+    network.family = name  # type: ignore[assignment]  # banks and tables name it
+    return network
+
+
+def save_network(path: Path, name: str, network: nn.Module, task: Task, options: dict[str, Any]) -> None:
+    """Write a network's weights with what :func:`regen_lib.networks.build` needs to build it again."""
+    write_tensors(path, "network", network.state_dict(), network=name, task=asdict(task), options=options)
+
+
+def load_network(path: Path) -> nn.Module:
+    """Read a network: in evaluation mode, frozen, ``channels_last``."""
+    tensors, metadata = read_tensors(path, "network")
+    task = metadata["task"]
+    task = Task(tuple(task["shape"]), task["classes"], tuple(task["mean"]), tuple(task["std"]))
+    network = build(metadata["network"], task, **metadata["options"])
+    fill(network, tensors, path)
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)

@@ -1,0 +1,107 @@
+"""Layers that several network families share."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is built for: its input and its classes.
+
+    ``shape`` is ``(C, H, W)``; ``mean`` and ``std`` are per channel, in pixels (0-255).
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Normalize(nn.Module):
+    """``(x - mean) / std`` for pixel images ``[N, C, H, W]`` in 0-255: the first layer of every network."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+class LocalResponseNorm(nn.Module):
+    """``x / (k + alpha/n * sum of x^2 over n neighbouring channels) ** beta`` (Caffe's and torch's definition).
+
+    The sum runs as a banded 1x1 convolution, which keeps ``channels_last`` tensors where they are;
+    ``nn.LocalResponseNorm`` pools over a transposed copy.
+    """
+
+    band: Tensor
+
+    def __init__(self, channels: int, *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        index = torch.arange(channels)
+        near = (index[:, None] - index[None, :]).abs() <= size // 2
+        self.register_buffer("band", near.float().mul(alpha / size)[:, :, None, None], persistent=False)
+        self.beta, self.k = beta, k
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (nn.functional.conv2d(x * x, self.band) + self.k).pow(-self.beta)
+
+
+def scaled(channels: int, width: float, multiple: int = 4) -> int:
+    """``channels * width`` rounded to a multiple, at least one multiple: the channel count of a reduced network."""
+    return max(multiple, round(channels * width / multiple) * multiple)
+
+
+def conv_bn_relu(name: str, inputs: int, outputs: int, kernel: int, stride: int = 1) -> "OrderedDict[str, nn.Module]":
+    """Convolution without bias, batch normalisation, ReLU, under the names ``name``, ``bn_name``, ``relu_name``."""
+    return OrderedDict(
+        {
+            name: nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+            f"bn_{name}": nn.BatchNorm2d(outputs),
+            f"relu_{name}": nn.ReLU(),
+        }
+    )
+
+
+def flat_features(layers: "OrderedDict[str, nn.Module]", task: Task) -> int:
+    """Number of values that ``layers`` give for one image of ``task``."""
+    with torch.no_grad():
+        return nn.Sequential(layers).eval()(torch.zeros(1, *task.shape)).numel()
+
+
+def initialise(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """He-normal weights and zero biases for every convolution and linear layer, drawn from ``generator``."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
+
+
+def multiply_adds(network: nn.Module, task: Task) -> int:
+    """Multiply-adds of the convolutions and linear layers for one image of ``task``."""
+    total = 0
+
+    def count(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(module, nn.Conv2d | nn.Linear)
+        total += output.numel() * module.weight[0].numel()
+
+    handles = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    mode = network.training
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, *task.shape))
+    network.train(mode)
+    for handle in handles:
+        handle.remove()
+    return total

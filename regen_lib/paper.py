@@ -1,0 +1,44 @@
+"""The paper's own figures, quoted so that they can stand beside ours."""
+
+NETWORKS = ("caffenet", "vgg_f", "googlenet", "vgg16", "resnet152")
+TITLES = {"caffenet": "CaffeNet", "vgg_f": "VGG-F", "googlenet": "GoogLeNet", "vgg16": "VGG-16", "resnet152": "ResNet-152"}
+
+CLEAN = dict(zip(NETWORKS, (0.564, 0.584, 0.686, 0.684, 0.79), strict=True))
+
+# Table 1: top-1 under UAPs made for the network of each column; rows undefended, ours
+TABLE1 = {
+    "caffenet": ((0.109, 0.298, 0.456, 0.431, 0.405), (0.542, 0.524, 0.510, 0.457, 0.470)),
+    "vgg_f": ((0.299, 0.150, 0.461, 0.417, 0.426), (0.556, 0.550, 0.548, 0.492, 0.513)),
+    "googlenet": ((0.519, 0.539, 0.260, 0.472, 0.473), (0.651, 0.653, 0.653, 0.637, 0.642)),
+    "vgg16": ((0.549, 0.559, 0.519, 0.240, 0.484), (0.615, 0.622, 0.646, 0.655, 0.631)),
+    "resnet152": ((0.720, 0.726, 0.692, 0.626, 0.270), (0.764, 0.769, 0.769, 0.763, 0.761)),
+}
+# Tables 2 (same norm, xi = 10) and 3 (cross norm, l2): restoration accuracy, a value per network
+TABLE2 = {"undefended": (0.596, 0.628, 0.691, 0.681, 0.670), "ours": (0.976, 0.967, 0.970, 0.963, 0.982)}
+TABLE3 = {"undefended": (0.677, 0.671, 0.682, 0.697, 0.709), "ours": (0.964, 0.961, 0.912, 0.876, 0.926)}
+# Table 4: CaffeNet at 1, 1.5, 2 and 2.5 times xi
+TABLE4 = {"undefended": (0.596, 0.543, 0.525, 0.519), "ours": (0.976, 0.952, 0.896, 0.854)}
+# Table 5: unseen attacks, where the paper has them
+TABLE5 = {("resnet152", "spgd"): {"undefended": 0.671, "ours": 0.976}}
+
+
+def table1(network: str) -> dict[tuple[str, str], float]:
+    """Table 1's row of a network: (defence, network attacked) to top-1."""
+    rows = zip(("undefended", "ours"), TABLE1[network], strict=True)
+    return {(defense, other): value for defense, row in rows for other, value in zip(NETWORKS, row, strict=True)}
+
+
+def column(table: dict[str, tuple[float, ...]], network: str, attack: str) -> dict[tuple[str, str], float]:
+    """A network's column of Table 2 or 3: (defence, attack) to restoration accuracy."""
+    return {(defense, attack): row[NETWORKS.index(network)] for defense, row in table.items()}
+
+
+def table4(attacks: list[str]) -> dict[tuple[str, str], float]:
+    """Table 4: (defence, attack) to restoration accuracy, ``attacks`` in the order of growing strength."""
+    return {(defense, name): value for defense, row in TABLE4.items() for name, value in zip(attacks, row, strict=False)}
+
+
+def table5(network: str) -> dict[tuple[str, str], float]:
+    """Table 5's cells of a network: (defence, attack) to restoration accuracy."""
+    cells = {key: value for (of, key), value in TABLE5.items() if of == network}
+    return {(defense, attack): value for attack, row in cells.items() for defense, value in row.items()}

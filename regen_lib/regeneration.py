@@ -1,0 +1,102 @@
+"""The feature regeneration unit, and where it sits (Sec. 4.2, Eq. 3-6)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, relu
+
+from regen_lib.artifacts import fill, read_tensors, weights_hash, write_tensors
+from regen_lib.errors import StudyError
+from regen_lib.networks.blocks import initialise
+from regen_lib.ranking import find_conv, top
+from regen_lib.surgery import with_replaced
+
+
+class Unit(nn.Module):
+    """The residual of D_l: from a layer's features ``[N, C, H, W]`` to what regeneration adds to them, zero outside ``channels``.
+
+    1x1, 3x3, 3x3, 1x1 convolutions without bias, BN and ReLU after the first three: about ``18 D^2 + 2 N D`` weights for N
+    regenerated channels and width D, as the authors count. The authors' fixed permutations before and after the unit are
+    folded into the two 1x1 convolutions, whose weights hold the N channels only.
+    """
+
+    channels: Tensor
+
+    def __init__(self, channels: Tensor, total: int, width: int) -> None:
+        super().__init__()
+        self.total = total
+        self.register_buffer("channels", channels)
+        self.conv1 = nn.Conv2d(len(channels), width, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv3 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv4 = nn.Conv2d(width, len(channels), 1, bias=False)
+        self.bn1, self.bn2, self.bn3 = (nn.BatchNorm2d(width) for _ in range(3))
+
+    def forward(self, features: Tensor) -> Tensor:
+        gather, scatter = self.conv1.weight, self.conv4.weight
+        gather = gather.new_zeros(len(gather), self.total, 1, 1).index_copy(1, self.channels, gather)
+        scatter = scatter.new_zeros(self.total, scatter.shape[1], 1, 1).index_copy(0, self.channels, scatter)
+        hidden = relu(self.bn1(conv2d(features, gather)))
+        hidden = relu(self.bn2(self.conv2(hidden)))
+        hidden = relu(self.bn3(self.conv3(hidden)))
+        return conv2d(hidden, scatter)
+
+
+class Regenerated(nn.Module):
+    """A frozen convolution and its unit, before the network's own BN and ReLU (Eq. 6).
+
+    The single skip makes the regenerated features ``D_l(x) = x + residual`` (Eq. 3 and 4).
+    """
+
+    def __init__(self, conv: nn.Conv2d, unit: Unit) -> None:
+        super().__init__()
+        self.conv, self.unit = conv, unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.conv(x)
+        return features + self.unit(features)
+
+
+def regenerate(
+    network: nn.Module, layers: Sequence[str], *, ratio: float = 0.5, width: float = 1.0, generator: torch.Generator
+) -> nn.Module:
+    """Eq. 6: the network with a fresh unit on the top ``ratio`` of the filters of each named convolution.
+
+    ``width`` is D / N. The network's own weights are shared and stay frozen; units start from He-normal weights drawn
+    from ``generator``. :class:`StudyError` for a ratio outside (0, 1], a layer that is no convolution, or one named twice.
+    """
+    if len(set(layers)) != len(layers):
+        raise StudyError(f"layers {list(layers)}: each takes one unit, so name each once")
+    replacements: dict[str, nn.Module] = {}
+    for layer in layers:
+        conv = find_conv(network, layer)
+        channels = top(conv, ratio)
+        unit = Unit(channels, conv.out_channels, max(1, round(width * len(channels))))
+        initialise(unit.to(memory_format=torch.channels_last), generator)
+        replacements[layer] = Regenerated(conv, unit)
+    return with_replaced(network, replacements).eval()
+
+
+def units(network: nn.Module) -> dict[str, "Unit"]:
+    """The units of a defended network by the layer they sit on: all that is trained and saved."""
+    return {name: module.unit for name, module in network.named_modules() if isinstance(module, Regenerated)}
+
+
+def save_units(path: Path, defended: nn.Module, *, network: nn.Module, layers: list[str], ratio: float, width: float) -> None:
+    """Write a defended network's units: they are all that differs from the frozen ``network``, whose hash goes along."""
+    tensors = {f"{layer}|{name}": t for layer, unit in units(defended).items() for name, t in unit.state_dict().items()}
+    write_tensors(path, "units", tensors, network_hash=weights_hash(network), layers=layers, ratio=ratio, width=width)
+
+
+def load_units(path: Path, network: nn.Module) -> nn.Module:
+    """The defended network: ``network`` with the units of ``path``. :class:`StudyError` for units of other weights."""
+    tensors, metadata = read_tensors(path, "units")
+    if metadata["network_hash"] != weights_hash(network):
+        raise StudyError(f"{path}: units trained for other weights: run `dvc repro` to make network and units agree")
+    fresh = torch.Generator()
+    defended = regenerate(network, metadata["layers"], ratio=metadata["ratio"], width=metadata["width"], generator=fresh)
+    for layer, unit in units(defended).items():
+        fill(unit, {key.split("|")[1]: t for key, t in tensors.items() if key.split("|")[0] == layer}, path)
+    return defended.eval().requires_grad_(False)

@@ -1,0 +1,96 @@
+"""The study's stages: each runs a notebook through papermill with its section of params.yaml.
+
+``python -m regen_lib.study run 04_training --section training --set network=vgg16 --set layers=@units.vgg16`` runs
+``notebooks/04_training.ipynb`` with the keys of ``training`` in params.yaml as its parameters (``@a.b``: a value from params.yaml)
+and leaves the executed notebook in ``build/executed``.
+"""
+
+import argparse
+import ast
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+
+from regen_lib.errors import StudyError
+from regen_lib.params import load_params, lookup
+from regen_lib.progress import IN_STAGE
+
+
+def notebook_parameters(path: Path) -> dict[str, Any]:
+    """The names and default values in a notebook's ``parameters`` cell, which holds plain literals only."""
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise StudyError(f"{path}: {len(cells)} cells are tagged 'parameters': tag exactly one")
+    statements = ast.parse(cells[0].source).body
+    return {
+        s.targets[0].id: ast.literal_eval(s.value) for s in statements if isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name)
+    }
+
+
+def parameters_for(params: dict[str, Any], section: str, settings: list[str], notebook: Path) -> dict[str, Any]:
+    """What a stage hands its notebook: study's seed and threads, the section's keys, then ``key=value`` settings.
+
+    :class:`StudyError` unless these are exactly the notebook's parameters: papermill itself would only warn.
+    """
+    given = {**params["study"], "root": ".", **lookup(params, section)}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        given[key] = lookup(params, value[1:]) if value.startswith("@") else yaml.safe_load(value)
+    expected = notebook_parameters(notebook)
+    given = {key: value for key, value in given.items() if key in expected or key not in params["study"]}
+    if set(given) != set(expected):
+        unknown, missing = sorted(set(given) - set(expected)), sorted(set(expected) - set(given))
+        raise StudyError(f"{notebook}: parameters it does not know: {unknown}; parameters nobody gives: {missing}")
+    return given
+
+
+def run(name: str, section: str, settings: list[str], stage: str) -> None:
+    """Run a notebook as a stage. The executed copy is written whether or not it succeeds; a failing cell raises."""
+    source = Path("notebooks") / f"{name}.ipynb"
+    if not source.is_file():
+        raise StudyError(f"{source} is missing: run in the study's folder with a name from notebooks/")
+    values = parameters_for(load_params(Path("params.yaml")), section, settings, source)
+    target = Path("build/executed") / f"{stage}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.environ[IN_STAGE] = stage
+    streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
+    executed = papermill.execute_notebook(source, target, values, kernel_name="python3", progress_bar=False, **streams)
+    last = [c for c in executed.cells if c.cell_type == "code"][-1]
+    if last.execution_count is None:
+        raise StudyError(f"{source}: a cell stopped the notebook early, its last cell did not run; see {target}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m regen_lib.study", description="Run a stage of the study, or check its parameters.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    runner = commands.add_parser("run", help="run a notebook as a stage")
+    runner.add_argument("notebook", help="its name in notebooks/, without .ipynb")
+    runner.add_argument("--section", required=True, help="section of params.yaml whose keys are the notebook's parameters")
+    runner.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one more parameter; @a.b takes params.yaml's")
+    runner.add_argument("--stage", help="name of the executed copy in build/executed (default: the notebook's)")
+    commands.add_parser("check", help="check params.yaml")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "check":
+            load_params(Path("params.yaml"))
+        else:
+            run(options.notebook, options.section, options.set, options.stage or options.notebook)
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except papermill.PapermillExecutionError as error:
+        print(f"error: {options.notebook}, cell {error.cell_index}: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(f"the whole story is in build/executed/{options.stage or options.notebook}.ipynb", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

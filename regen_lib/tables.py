@@ -1,0 +1,130 @@
+"""The paper's tables: which networks meet which banks, everything else is :func:`regen_lib.evaluation.evaluate`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from regen_lib.banks import Bank, load_bank
+from regen_lib.defenses import DEFENSES, build
+from regen_lib.evaluation import evaluate, summarise
+from regen_lib.images import Images, as_input
+from regen_lib.networks import load_network
+from regen_lib.ranking import layer_inputs
+from regen_lib.regeneration import Regenerated, load_units
+
+Cells = Mapping[tuple[str, str], float]
+FIRST_IMAGES = 2000  # on which a bank's own fooling ratio is checked
+
+
+class Suite:
+    """The networks of the study, each with its defences and banks, and the test images they are judged on.
+
+    ``data`` is the folder with ``networks``, ``units`` and ``banks``. Everything is read when it is first needed.
+    """
+
+    def __init__(self, data: Path, networks: Iterable[str], images: Images, *, seed: int) -> None:
+        self.data, self.names, self.images, self.seed = data, list(networks), images, seed
+        self.models = {name: load_network(data / "networks" / f"{name}.safetensors") for name in self.names}
+
+    def defended(self, name: str) -> dict[str, nn.Module]:
+        """Every defence on a network, the undefended one first."""
+        return {defense: build(defense, self.models[name], self.data / "units" / name) for defense in DEFENSES}
+
+    def bank(self, name: str, bank: str) -> Bank:
+        """A network's bank, checked against that network."""
+        shape = self.images.pixels.shape
+        path = self.data / "banks" / name / f"{bank}.safetensors"
+        return load_bank(path, network=self.models[name], shape=(shape[1], shape[2], shape[3]))
+
+    def rows(self, table: object, name: str, banks: Mapping[str, Bank], **options: Any) -> pd.DataFrame:
+        """One network's part of a table."""
+        return evaluate(str(table), self.models[name], self.defended(name), banks, self.images, seed=self.seed, **options)
+
+    def cross_network(self, table: object, *, clip: bool, xi: float | None, paper: Callable[[str], Cells]) -> pd.DataFrame:
+        """Table 1: every network under the test UAPs made for every network; the interval is of top-1."""
+        banks = {name: rescaled(self.bank(name, "test"), xi) for name in self.names}
+        options = {"clip": clip, "metric": "accuracy"}
+        return pd.concat([self.rows(table, name, banks, paper=paper(name), **options) for name in self.names], ignore_index=True)
+
+    def own(
+        self, table: object, attacks: Iterable[str], *, clip: bool = False, xi: float | None = None, paper: Callable[[str], Cells]
+    ) -> pd.DataFrame:
+        """Tables 2, 3 and 5: every network under banks made for it."""
+        attacks, parts = list(attacks), []
+        for name in self.names:
+            banks = {attack: rescaled(self.bank(name, attack), xi) for attack in attacks}
+            parts.append(self.rows(table, name, banks, clip=clip, paper=paper(name)))
+        return pd.concat(parts, ignore_index=True)
+
+    def strengths(
+        self, table: object, name: str, attacks: Iterable[str], *, clip: bool, paper: Callable[[list[str]], Cells]
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Table 4 (xi from the trained one upwards), and the fooling ratio against xi with the control, for one network."""
+        banks = {attack: self.bank(name, attack) for attack in ("test", *attacks)}
+        banks = dict(sorted(banks.items(), key=lambda item: item[1].threat.xi))
+        stronger = {key: bank for key, bank in banks.items() if bank.threat.xi >= banks["test"].threat.xi}
+        control = self.bank(name, "random_signs")
+        points = []
+        for bank in banks.values():
+            for label, v in (("UAP", bank), ("random signs", control.scaled(bank.threat.xi))):
+                found = self.summary(name, v)
+                points.append(
+                    {"label": label, "xi": v.threat.xi, "fooling": found["fooling_unseen"], "weakest": found["fooling_unseen_min"]}
+                )
+        return self.rows(table, name, stronger, clip=clip, paper=paper(list(stronger))), pd.DataFrame(points)
+
+    def ablation(
+        self, table: object, name: str, variants: Mapping[str, Mapping[str, Any]], positions: list[str], *, clip: bool
+    ) -> pd.DataFrame:
+        """Fig. S2 and the ratio: restoration against the number of units, and against the fraction of filters regenerated."""
+        model = self.models[name]
+        specs = {"ours": {"units": len(positions), "ratio": 0.5}, **variants}
+        networks = {v: load_units(self.data / "units" / name / f"{v}.safetensors", model) for v in specs}
+        banks = {attack: self.bank(name, attack) for attack in ("test", "test_l2")}
+        rows = evaluate(str(table), model, {"undefended": model, **networks}, banks, self.images, seed=self.seed, clip=clip)
+        specs["undefended"] = {"units": 0, "ratio": 0.5}
+        units, ratio = (rows.defense.map({v: spec[key] for v, spec in specs.items()}) for key in ("units", "ratio"))
+        return pd.concat(
+            [
+                rows[ratio == specs["ours"]["ratio"]].assign(sweep="units", value=units),
+                rows[(units == len(positions)) | (units == 0)].assign(sweep="ratio", value=ratio.where(units > 0, 0)),
+            ],
+            ignore_index=True,
+        )
+
+    def clipping(self, table: object) -> pd.DataFrame:
+        """The networks' own UAPs, x + v clipped to [0, 255] and not."""
+        parts = [self.rows(table, name, {"test": self.bank(name, "test")}, clip=clip) for name in self.names for clip in (False, True)]
+        return pd.concat(parts, ignore_index=True)
+
+    def summary(self, name: str, bank: Bank) -> dict[str, Any]:
+        """What a bank does to the first test images."""
+        return summarise(bank, self.models[name], self.images.first(min(FIRST_IMAGES, len(self.images))))
+
+    def banks(self, names: Iterable[str], strong: str, strengths: Iterable[str]) -> pd.DataFrame:
+        """Every bank of the study, a row each."""
+        wanted = [(network, bank) for network in self.names for bank in names] + [(strong, bank) for bank in strengths]
+        return pd.DataFrame([{"bank": bank, **self.summary(network, self.bank(network, bank))} for network, bank in wanted])
+
+    def feature_maps(self, name: str, layer: str, attacks: Iterable[str], *, image: int) -> dict[str, tuple[Tensor, Tensor]]:
+        """Fig. 5: the most vulnerable filter of ``layer`` for one image, clean and under each attack: before and after its unit."""
+        defended = self.defended(name)["ours"]
+        regenerated = defended.get_submodule(layer)
+        assert isinstance(regenerated, Regenerated)
+        x = as_input(self.images.pixels[image : image + 1])
+        cases = {"clean": torch.zeros_like(x)} | {attack: self.bank(name, attack).perturbations[:1] for attack in attacks}
+        channel, maps = int(regenerated.unit.channels[0]), {}
+        for case, v in cases.items():
+            inputs = layer_inputs(self.models[name], [layer], x + v)[layer]
+            with torch.no_grad():
+                maps[case] = (regenerated.conv(inputs)[0, channel], regenerated(inputs)[0, channel])
+        return maps
+
+
+def rescaled(bank: Bank, xi: float | None) -> Bank:
+    """The bank at another xi, or as it is."""
+    return bank if xi is None else bank.scaled(xi)

@@ -1,0 +1,132 @@
+"""Eq. 7: one training loop, for the baseline networks and for every trained defence."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.errors import StudyError
+from regen_lib.images import Images, as_input
+from regen_lib.inference import draw
+from regen_lib.progress import tqdm
+from regen_lib.reproducible import generator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    ``epochs`` passes over ``images`` images each (0: all). ``schedule``: ``drops`` divides the rate by 10 after each
+    quarter of the training (the paper's four epochs); ``cycle`` warms up and anneals (Smith's one-cycle).
+    """
+
+    epochs: int
+    rate: float
+    images: int = 0
+    batch: int = 128
+    optimizer: str = "sgd"
+    schedule: str = "drops"
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("sgd", "adamw"):
+            raise StudyError(f"optimizer {self.optimizer!r} is unknown: choose sgd or adamw")
+        if self.schedule not in ("drops", "cycle"):
+            raise StudyError(f"schedule {self.schedule!r} is unknown: choose drops or cycle")
+        if self.epochs < 1 or self.rate <= 0:
+            raise StudyError(f"{self.epochs} epochs at rate {self.rate}: both must be positive")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Perturbations ``[K, C, H, W]`` that images meet in training: each image, with ``probability``, one of them."""
+
+    perturbations: Tensor
+    probability: float = 0.5
+    clip: bool = False
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        hit = torch.rand(len(x), generator=generator) < self.probability
+        which = draw(len(x), len(self.perturbations), generator)
+        x = x + self.perturbations[which] * hit.view(-1, 1, 1, 1)
+        return x.clamp_(0, 255) if self.clip else x
+
+
+def fit(
+    network: nn.Module, trainable: Iterable[nn.Module], images: Images, recipe: Recipe, *, seed: int, name: str, noise: Noise | None = None
+) -> list[float]:
+    """Minimise Eq. 7 over the parameters of the ``trainable`` parts of ``network``; all else stays bit-identical.
+
+    ``noise`` perturbs images of every mini-batch; each image is mirrored at random. Returns the mean cross-entropy of
+    each epoch. :class:`StudyError` where the loss is no longer finite.
+    """
+    trainable = list(trainable)
+    network.eval().requires_grad_(False)
+    for part in trainable:
+        part.train().requires_grad_(True)
+    rng = generator(seed, "fit", name)
+    each = len(images.first(recipe.images)) if recipe.images else len(images)
+    total = recipe.epochs * (each // recipe.batch)
+    if total == 0:
+        raise StudyError(f"{name}: {each} images are fewer than one batch of {recipe.batch}: use more images or a smaller batch")
+    optimizer = make_optimizer(trainable, recipe)
+    losses, step = [], 0
+    for epoch in range(recipe.epochs):
+        loss_sum, count = 0.0, 0
+        for x, y in (progress := tqdm(MiniBatches(images, each, recipe.batch, rng), desc=f"{name} {epoch + 1}/{recipe.epochs}")):
+            for group in optimizer.param_groups:
+                group["lr"] = rate_at(recipe, step / total)
+            loss = nn.functional.cross_entropy(network(x if noise is None else noise(x, rng)), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss_sum, count, step = loss_sum + loss.item(), count + 1, step + 1
+            progress.set_postfix(loss=f"{loss_sum / count:.3f}", refresh=False)
+        if not math.isfinite(loss_sum):
+            raise StudyError(f"{name}: the loss is {loss_sum} in epoch {epoch + 1}: lower the rate ({recipe.rate})")
+        losses.append(loss_sum / count)
+    network.eval().requires_grad_(False)
+    return losses
+
+
+def rate_at(recipe: Recipe, done: float) -> float:
+    """The learning rate when a fraction ``done`` in [0, 1) of the training is over."""
+    if recipe.schedule == "drops":
+        return recipe.rate * 0.1 ** int(4 * done)
+    warm = 0.25
+    if done < warm:
+        return recipe.rate * (0.04 + 0.96 * done / warm)
+    return recipe.rate * 0.5 * (1 + math.cos(math.pi * (done - warm) / (1 - warm)))
+
+
+def make_optimizer(trainable: Iterable[nn.Module], recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser; weight decay spares biases and BN scales, as in the authors' networks."""
+    parameters = [p for part in trainable for p in part.parameters()]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.rate)
+    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum)
+
+
+class MiniBatches:
+    """One epoch: ``count`` images drawn without replacement, each mirrored with probability 1/2, in batches; has a length."""
+
+    def __init__(self, images: Images, count: int, batch: int, rng: torch.Generator) -> None:
+        self.images, self.batches, self.batch, self.rng = images, count // batch, batch, rng
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.images), generator=self.rng)
+        for index in order[: self.batches * self.batch].split(self.batch):
+            x = self.images.pixels[index]
+            mirrored = torch.rand(len(x), generator=self.rng) < 0.5
+            x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
+            yield as_input(x), self.images.labels[index]

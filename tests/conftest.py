@@ -1,0 +1,68 @@
+"""What several tests need: a linear network with a known answer, a tiny convolutional one, tiny images."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from regen_lib.images import Images
+from regen_lib.networks.blocks import Task, initialise
+from regen_lib.networks.vgg16 import vgg16
+from regen_lib.reproducible import start
+
+TASK = Task((1, 12, 12), 4, (100.0,), (60.0,))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings() -> None:
+    start(1)
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def linear_network(weight: Tensor, bias: Tensor, shape: tuple[int, ...]) -> nn.Sequential:
+    """Logits ``W x + b`` of flattened pixels."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    return nn.Sequential(nn.Flatten(), layer).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def images() -> Images:
+    """48 random images of 4 classes."""
+    rng = torch.Generator().manual_seed(3)
+    return Images(torch.randint(0, 256, (48, *TASK.shape), generator=rng, dtype=torch.uint8), torch.arange(48) % 4)
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """A tiny VGG-16 with running statistics that are not the initial ones."""
+    model = initialise(vgg16(TASK, width=0.07, stem=1, hidden=0, batch_norm=True), torch.Generator().manual_seed(1))
+    model.train()
+    with torch.no_grad():
+        for seed in range(3):
+            model(draw(16, *TASK.shape, seed=seed) * 60 + 100)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def linear(images: Images) -> Callable[..., nn.Sequential]:
+    """Builds a linear classifier of the images' shape with ``classes`` outputs."""
+
+    def make(classes: int = 4, seed: int = 5, shape: tuple[int, ...] = TASK.shape) -> nn.Sequential:
+        size = int(torch.tensor(shape).prod())
+        return linear_network(draw(classes, size, seed=seed), draw(classes, seed=seed + 1) * 100, shape)
+
+    return make
+
+
+@pytest.fixture
+def smooth() -> nn.Module:
+    """A two-layer tanh network: rounding does not change which way its gradients point."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(144, 24), nn.Tanh(), nn.Linear(24, 4))
+    first = {"1.weight": draw(24, 144, seed=11) * 1e-3, "1.bias": draw(24, seed=12)}
+    model.load_state_dict({**first, "3.weight": draw(4, 24, seed=13), "3.bias": torch.zeros(4)})
+    return model.eval().requires_grad_(False)

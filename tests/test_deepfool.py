@@ -1,0 +1,47 @@
+"""DeepFool against the closed form of a linear classifier, and its gradients against another way to take them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from regen_lib.deepfool import MAX_STEPS, OVERSHOOT, class_gradients, deepfool
+from regen_lib.images import Images, as_input
+
+
+def test_one_step_to_the_nearest_boundary(linear: Callable[..., nn.Sequential], images: Images) -> None:
+    network, x = linear(), as_input(images.pixels)
+    change, steps = deepfool(network, x, classes=4)
+    weight, outputs = network[1].weight, network(x)
+    for i, z in enumerate(outputs):
+        label = int(z.argmax())
+        distances = {k: float((z[k] - z[label]).abs() / (weight[k] - weight[label]).norm()) for k in range(4) if k != label}
+        k = min(distances, key=lambda j: distances[j])
+        w = weight[k] - weight[label]
+        expected = (1 + OVERSHOOT) * float((z[k] - z[label]).abs()) / w.norm() ** 2 * w
+        torch.testing.assert_close(change[i].flatten(), expected, rtol=1e-3, atol=1e-3)
+    assert (steps == 1).all()
+    assert (network(x + change).argmax(1) != outputs.argmax(1)).all()
+
+
+def test_unreachable_class_uses_every_step() -> None:
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).requires_grad_(False)
+    constant[1].weight.copy_(torch.full((2, 4), 0.5) + torch.tensor([[1e-4], [0.0]]))
+    constant[1].bias.copy_(torch.tensor([5.0, 0.0]))
+
+    class Flat(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([x.flatten(1).sum(1) * 0 + 5, torch.tanh(x.flatten(1).sum(1))], dim=1)
+
+    _, steps = deepfool(Flat(), torch.zeros(2, 1, 2, 2), classes=2)
+    assert (steps == MAX_STEPS).all()
+
+
+def test_class_gradients_against_autograd_jacobian(network: nn.Module, images: Images) -> None:
+    x = as_input(images.pixels[:3])
+    classes = torch.tensor([[0, 2], [1, 3], [3, 0]])
+    outputs, gradients = class_gradients(network, x, classes)
+    torch.testing.assert_close(outputs, network(x))
+    for i in range(3):
+        jacobian = torch.autograd.functional.jacobian(lambda one: network(one[None])[0], x[i])  # [classes, C, H, W]
+        torch.testing.assert_close(gradients[:, i], jacobian[classes[i]], rtol=1e-3, atol=1e-5)

@@ -1,0 +1,67 @@
+"""Notebooks as they stand in git: stripped, thin, with the smoke profile as their defaults."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from regen_lib.params import load_params
+from regen_lib.study import notebook_parameters
+from tests.closure import REPOSITORY
+from tests.pipeline import stages
+
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+# these differ under nbval: one network, another folder
+OWN = {"root", "raw", "network", "networks", "layers", "units", "strengths_network", "positions"}
+
+
+def cells(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text())["cells"]
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_stripped_and_thin(path: Path) -> None:
+    found = cells(path)
+    assert len(found) <= 25
+    assert found[0]["cell_type"] == "markdown"
+    for word in ("Inputs", "Outputs", "Time"):
+        assert word in "".join(found[0]["source"])
+    for cell in found:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"]
+            assert cell["execution_count"] is None
+            source = "".join(cell["source"])
+            statements = ast.parse(source).body
+            imports = all(isinstance(s, ast.Import | ast.ImportFrom) for s in statements)
+            lines = [line for line in source.splitlines() if line.strip()]
+            assert len(lines) <= (15 if imports or "parameters" in cell["metadata"].get("tags", []) else 10), source
+            assert not any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(source)))
+
+
+@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.name)
+def test_defaults_are_the_smoke_profile(stage: Any) -> None:
+    params = load_params(REPOSITORY / "profiles/smoke.yaml")
+    if stage.notebook is None:
+        return
+    defaults = notebook_parameters(REPOSITORY / "notebooks" / f"{stage.notebook}.ipynb")
+    for name, value in stage.parameters(params).items():
+        if name in OWN:
+            assert name in defaults
+        elif isinstance(value, dict) and name in ("banks", "variants", "strengths"):
+            shared = set(value) & set(defaults[name])
+            assert shared, f"{stage.name}: no row of {name} is in the notebook's defaults"
+            assert {key: value[key] for key in shared if name != "strengths"} == {
+                key: defaults[name][key] for key in shared if name != "strengths"
+            }
+        elif name not in ("options", "recipe") or stage.network == "vgg16":
+            assert defaults[name] == value, f"{stage.name}: {name}"
+
+
+def test_smoke_differs_from_the_laptop_in_size_alone() -> None:
+    smoke, laptop = (yaml.safe_load((REPOSITORY / f"profiles/{name}.yaml").read_text()) for name in ("smoke", "laptop"))
+    assert smoke.keys() == laptop.keys()
+    assert smoke["units"] == laptop["units"]

@@ -1,0 +1,134 @@
+"""params.yaml: what is wrong in it is named; what is right is what the notebooks take."""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml
+
+from regen_lib import networks, paper, study
+from regen_lib.errors import StudyError
+from regen_lib.params import load_params, lookup
+from regen_lib.study import main, notebook_parameters, parameters_for
+from tests.closure import REPOSITORY
+
+PROFILES = sorted((REPOSITORY / "profiles").glob("*.yaml"))
+
+
+def changed(tmp_path: Path, dotted: str, value: Any) -> Path:
+    """A copy of the smoke profile with one value changed (... removes the key)."""
+    params = yaml.safe_load((REPOSITORY / "profiles/smoke.yaml").read_text())
+    *parents, last = dotted.split(".")
+    section = params
+    for part in parents:
+        section = section[part]
+    if value is ...:
+        del section[last]
+    else:
+        section[last] = value
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    return tmp_path / "params.yaml"
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_profiles_are_valid(profile: Path) -> None:
+    assert set(load_params(profile)["study"]["networks"]) <= set(networks.NETWORKS) == set(paper.NETWORKS)
+
+
+def test_default_is_the_laptop() -> None:
+    assert (REPOSITORY / "params.yaml").read_text() == (REPOSITORY / "profiles/laptop.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value", "said"),
+    [
+        ("study.sede", 1, r"study\.sede: Extra inputs"),
+        ("study.seed", -1, r"study\.seed: .*greater than or equal to 0 \(found -1\)"),
+        ("study.seed", ..., r"study\.seed: Field required"),
+        ("study.networks", ["vgg19"], r"network 'vgg19' is unknown: choose one of caffenet"),
+        ("study.networks", [], r"study\.networks"),
+        ("networks.vgg16", ..., r"network vgg16 is in study\.networks: give it a row"),
+        ("units.vgg16", [f"conv{i}" for i in range(7)], r"units\.vgg16 lists 7 layers: give one to six"),
+        ("training.variants.ours.ratio", 0, r"training\.variants\.ours\.ratio: .*greater than 0"),
+        ("training.variants.ours.ratio", 1.5, r"less than or equal to 1 \(found 1\.5\)"),
+        ("training.recipe.optimizer", "lion", r"'sgd' or 'adamw'"),
+        ("attacks.banks.train.norm", 1, r"attacks\.banks\.train\.norm"),
+        ("attacks.banks.train.xi", 0, r"greater than 0"),
+        ("attacks.banks.train.attack", "fgsm", r"attack 'fgsm' is unknown: choose one of"),
+        ("attacks.banks.train.split", "test", r"'train' or 'validation'"),
+        ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
+        ("ablation.network", "resnet18", r"ablation\.network"),
+        ("generalization.attacks", ["nag"], r"generalization\.attacks names 'nag': give it a row in unseen"),
+        ("evaluation.images", "many", r"evaluation\.images"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, dotted: str, value: Any, said: str) -> None:
+    with pytest.raises(StudyError, match=said):
+        load_params(changed(tmp_path, dotted, value))
+
+
+def test_files_that_are_no_parameters(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="copy a file from profiles"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("study: [")
+    with pytest.raises(StudyError, match="no YAML"):
+        load_params(tmp_path / "params.yaml")
+    with pytest.raises(StudyError, match=r"params.yaml has no 'a.c'"):
+        lookup({"a": {"b": 1}}, "a.c")
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    """A notebook whose first cell is tagged ``parameters``."""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    book.cells[0].metadata["tags"] = ["parameters"]
+    book.metadata["language_info"] = {"name": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(book, path)
+    return path
+
+
+PARAMS = {"study": {"seed": 4, "threads": 1, "networks": ["vgg16"]}, "part": {"images": 7}, "units": {"vgg16": ["conv1_1"]}}
+
+
+def test_a_notebook_gets_exactly_its_parameters(tmp_path: Path) -> None:
+    path = notebook(tmp_path / "n.ipynb", "root = '..'\nimages = 3\nseed = 0\nlayers = []")
+    assert notebook_parameters(path) == {"root": "..", "images": 3, "seed": 0, "layers": []}
+    given = parameters_for(PARAMS, "part", ["layers=@units.vgg16"], path)
+    assert given == {"root": ".", "images": 7, "seed": 4, "layers": ["conv1_1"]}
+    with pytest.raises(StudyError, match=r"does not know: \['colour'\]"):
+        parameters_for(PARAMS, "part", ["layers=[]", "colour=red"], path)
+    with pytest.raises(StudyError, match=r"nobody gives: \['layers'\]"):
+        parameters_for(PARAMS, "part", [], path)
+    two = notebook(tmp_path / "m.ipynb", "root = '..'", "x = 1")
+    two.write_text(two.read_text().replace('"parameters"', '"other"'))
+    with pytest.raises(StudyError, match="tag exactly one"):
+        notebook_parameters(two)
+
+
+@pytest.mark.parametrize(
+    ("cells", "status", "said"),
+    [
+        (["print(images)"], 0, ""),
+        (["1 / 0"], 1, "cell 2: ZeroDivisionError: division by zero"),
+        (["raise SystemExit", "print('after')"], 2, "its last cell did not run"),
+    ],
+)
+def test_a_stage_fails_where_its_notebook_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], cells: list[str], status: int, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(study, "load_params", lambda path: PARAMS)
+    monkeypatch.setenv("REGEN_STAGE", "")
+    notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", *cells)
+    assert main(["run", "n", "--section", "part", "--stage", "here"]) == status
+    assert said in capfd.readouterr().err
+    assert (tmp_path / "build/executed/here.ipynb").is_file()
+
+
+def test_command_line_errors(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check"]) == 2
+    assert "params.yaml is missing" in capsys.readouterr().err
+    assert main(["run", "nowhere", "--section", "images"]) == 2
+    assert "nowhere.ipynb is missing" in capsys.readouterr().err

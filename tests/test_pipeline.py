@@ -1,0 +1,125 @@
+"""dvc.yaml against the notebooks' imports; the README against metrics/; the whole pipeline, twice, on the smoke profile."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from regen_lib import report
+from regen_lib.errors import StudyError
+from regen_lib.evaluation import COLUMNS
+from tests.closure import REPOSITORY, closure, notebook_source
+from tests.pipeline import Stage, stages
+
+DVC = [sys.executable, "-m", "dvc"]
+
+
+def banks_of(stage: Stage) -> list[dict[str, object]]:
+    params = yaml.safe_load((REPOSITORY / "profiles/laptop.yaml").read_text())
+    return list(stage.parameters(params).get("banks", {}).values())
+
+
+@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.name)
+def test_dependencies_are_the_files_that_are_used(stage: Stage) -> None:
+    """Exactly the closure of the notebook's imports, and of the networks, attacks and defences it builds by name."""
+    if stage.notebook is None:
+        expected = closure("import regen_lib.report")
+    else:
+        source = notebook_source(REPOSITORY / "notebooks" / f"{stage.notebook}.ipynb")
+        networks = [dep.split("/")[-1].split(".")[0] for dep in stage.deps if dep.startswith("data/networks/")]
+        names = [f"regen_lib.networks.{name}" for name in ([stage.network] if stage.notebook.startswith("00b") else networks)]
+        names += [f"regen_lib.attacks.{bank['attack']}" for bank in banks_of(stage)]
+        if "regen_lib/defenses/__init__.py" in closure(source):
+            names += [f"regen_lib.defenses.{path.stem}" for path in (REPOSITORY / "regen_lib/defenses").glob("[!_]*.py")]
+        expected = closure("\n".join([source, *(f"import {name}" for name in names)])) | {f"notebooks/{stage.notebook}.ipynb"}
+    code = {dep for dep in stage.deps if dep.endswith((".py", ".ipynb"))}
+    assert code == expected
+
+
+def test_every_output_is_made_once_and_every_input_somewhere() -> None:
+    shown = subprocess.run([*DVC, "dag", "--outs", "--dot"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize("table", sorted((REPOSITORY / "metrics").glob("table*.csv")), ids=lambda path: path.stem)
+def test_tables_are_tidy_and_complete(table: Path) -> None:
+    rows = pd.read_csv(table)
+    assert tuple(rows.columns) == COLUMNS
+    assert not rows.drop(columns="paper").isna().any().any()
+    assert ((rows.ci_low <= rows[rows.metric.iloc[0]]) & (rows[rows.metric.iloc[0]] <= rows.ci_high)).all()
+    recomputed = (rows.clean_accuracy + rows.accuracy) / 2
+    baseline = rows[rows.defense == "undefended"].groupby("network").clean_accuracy.first()
+    assert (recomputed / rows.network.map(baseline) - rows.restoration).abs().max() < 2e-4
+    assert not rows.duplicated(["network", "defense", "attack", "clip"]).any()
+
+
+def test_readme_shows_what_the_pipeline_wrote() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    assert report.update(readme, REPOSITORY / "metrics") == readme
+    assert json.loads((REPOSITORY / "metrics/summary.json").read_text()) == report.summary(REPOSITORY / "metrics")
+
+
+def test_report_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="once each"):
+        report.insert("no markers", "results", "block")
+    with pytest.raises(StudyError, match=r"lacks banks, clipping"):
+        report.render(tmp_path)
+    for name in report.FILES:
+        shutil.copy(REPOSITORY / f"metrics/{name}.csv", tmp_path)
+    table = pd.read_csv(tmp_path / "table3.csv")
+    table[table.defense != "ours"].to_csv(tmp_path / "table3.csv", index=False)
+    with pytest.raises(StudyError, match=r"table3.csv has 0 rows for caffenet, test_l2, ours"):
+        report.render(tmp_path)
+
+
+def copy_of_the_study(target: Path) -> Path:
+    """The repository's tracked and new files in a folder of their own, on the smoke profile."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        if (REPOSITORY / name).is_file() and name != "dvc.lock":
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, target / name)
+    if (REPOSITORY / "data/raw").is_dir():
+        shutil.copytree(REPOSITORY / "data/raw", target / "data/raw")
+    shutil.copy(REPOSITORY / "profiles/smoke.yaml", target / "params.yaml")
+    subprocess.run(["git", "init", "-q"], cwd=target, check=True)
+    return target
+
+
+def repro(study: Path, *arguments: str) -> str:
+    """Run ``dvc repro`` there; its output."""
+    environment = {**os.environ, "PYTHONPATH": str(study), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [*DVC, "repro", *arguments], cwd=study, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+@pytest.mark.pipeline
+def test_the_whole_pipeline_twice(tmp_path: Path) -> None:
+    study = copy_of_the_study(tmp_path)
+    assert repro(study).count("Running stage") == len(stages("smoke"))
+    assert len(pd.read_csv(study / "metrics/table1.csv")) == 5 * 2 * 5
+    start = time.monotonic()
+    again = repro(study)
+    assert "Running stage" not in again
+    assert time.monotonic() - start < 60  # 15 s on a quiet machine
+    units = study / "data/units/vgg16/ours.safetensors"
+    before = units.read_bytes()
+    units.unlink()
+    shutil.rmtree(study / ".dvc/cache")  # neither the cache nor the run cache may answer
+    assert repro(study, "--single-item", "units@vgg16").count("Running stage") == 1
+    assert units.read_bytes() == before
+    params = (study / "params.yaml").read_text().replace("clip: false       # the authors", "clip: true       # the authors")
+    (study / "params.yaml").write_text(params)
+    planned = subprocess.run([*DVC, "status"], cwd=study, capture_output=True, text=True, check=True).stdout
+    assert "evaluation:" in planned
+    assert not [line for line in planned.splitlines() if line.startswith(("units", "networks", "uaps", "ablation"))]

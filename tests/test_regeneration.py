@@ -1,0 +1,199 @@
+"""The unit against the authors' layers written out with permutations; frozen weights; masking; training."""
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from regen_lib.artifacts import weights_hash
+from regen_lib.attacks.random_signs import random_signs
+from regen_lib.banks import Threat
+from regen_lib.errors import StudyError
+from regen_lib.images import Images, as_input
+from regen_lib.inference import predict
+from regen_lib.masking import ORDERS, masked_predictions, masking_table, order_filters, restored
+from regen_lib.networks.blocks import initialise
+from regen_lib.ranking import find_conv, rank
+from regen_lib.regeneration import Regenerated, Unit, regenerate, units
+from regen_lib.training import MiniBatches, Noise, Recipe, fit, make_optimizer, rate_at
+from tests.conftest import draw
+
+LAYERS = ["conv1_1", "conv2_1", "conv3_2"]
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def literal_unit(unit: Unit) -> nn.Sequential:
+    """The authors' unit on the N selected channels, from plain modules."""
+    names = ("conv1", "bn1", "relu1", "conv2", "bn2", "relu2", "conv3", "bn3", "relu3", "conv4")
+    return nn.Sequential(OrderedDict((name, nn.ReLU() if name.startswith("relu") else unit.get_submodule(name)) for name in names))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_unit_equals_permute_split_concatenate_permute_back(training: bool) -> None:
+    conv = nn.Conv2d(3, 10, 3, padding=1, bias=False)
+    channels = rank(conv)[:4]
+    unit = initialise(Unit(channels, 10, 5), rng()).train(training)
+    layer, x = Regenerated(conv, unit), draw(6, 3, 7, 7) * 10
+    order = torch.cat([channels, torch.tensor([c for c in range(10) if c not in channels.tolist()])])
+    sorted_features = conv(x)[:, order]  # "imap": the most vulnerable first
+    chosen, rest = sorted_features[:, :4], sorted_features[:, 4:]
+    regenerated = chosen + literal_unit(unit)(chosen)
+    expected = torch.cat([regenerated, rest], dim=1)[:, order.argsort()]  # "remap"
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(layer(x)[:, order[4:]], conv(x)[:, order[4:]])
+
+
+@pytest.mark.parametrize(("channels", "width"), [(12, 12), (48, 36)])
+def test_unit_size_is_the_authors_count(channels: int, width: int) -> None:
+    unit = Unit(torch.arange(channels), 2 * channels, width)
+    assert sum(p.numel() for p in unit.parameters() if p.ndim == 4) == 18 * width**2 + 2 * channels * width
+
+
+def test_zero_last_convolution_leaves_the_network_as_it_was(network: nn.Module, images: Images) -> None:
+    defended = regenerate(network, LAYERS, generator=rng())
+    x = as_input(images.pixels)
+    assert not torch.allclose(defended(x), network(x), atol=1e-2)
+    for unit in units(defended).values():
+        unit.conv4.weight.data.zero_()
+    torch.testing.assert_close(defended(x), network(x))
+
+
+def test_training_changes_units_alone(network: nn.Module, images: Images) -> None:
+    before, defended = weights_hash(network), regenerate(network, LAYERS, generator=rng())
+    start = {layer: weights_hash(unit) for layer, unit in units(defended).items()}
+    noise = Noise(draw(3, 1, 12, 12) * 20)
+    losses = fit(defended, units(defended).values(), images, Recipe(6, 0.05, batch=16), seed=0, name="t", noise=noise)
+    assert losses[-1] < losses[0]
+    assert weights_hash(network) == before
+    for layer, unit in units(defended).items():
+        assert weights_hash(unit) != start[layer]
+        assert int(unit.bn1.num_batches_tracked) == 18
+    conv = defended.get_submodule("conv1_1").conv
+    assert conv.weight.data_ptr() == find_conv(network, "conv1_1").weight.data_ptr()
+
+
+def test_training_twice_gives_the_same_bytes(network: nn.Module, images: Images) -> None:
+    hashes = set()
+    for _ in range(2):
+        torch.rand(7)  # nobody reads the global generator
+        defended = regenerate(network, LAYERS[:2], generator=rng())
+        fit(defended, units(defended).values(), images, Recipe(1, 0.1, batch=16), seed=0, name="t", noise=Noise(draw(3, 1, 12, 12)))
+        hashes.add(weights_hash(defended))
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(
+    ("layers", "ratio", "said"),
+    [
+        (["relu_conv1_1"], 0.5, "not a convolution"),
+        (["conv1_9"], 0.5, "not in the network"),
+        (["conv1_1"], 0.0, "ratio"),
+        (["conv1_1"], 1.5, "ratio"),
+        (["conv1_1", "conv1_1"], 0.5, "name each once"),
+    ],
+)
+def test_units_that_cannot_be_placed(network: nn.Module, layers: list[str], ratio: float, said: str) -> None:
+    with pytest.raises(StudyError, match=said):
+        regenerate(network, layers, ratio=ratio, generator=rng())
+
+
+@pytest.mark.parametrize(("done", "factor"), [(0.0, 1.0), (0.24, 1.0), (0.25, 0.1), (0.5, 0.01), (0.75, 0.001), (0.999, 0.001)])
+def test_drops_are_the_papers(done: float, factor: float) -> None:
+    assert rate_at(Recipe(4, 0.1), done) == pytest.approx(0.1 * factor)
+
+
+def test_cycle_warms_up_and_anneals() -> None:
+    rates = [rate_at(Recipe(4, 0.1, schedule="cycle"), step / 100) for step in range(100)]
+    assert max(rates) == pytest.approx(0.1)
+    assert rates[0] < 0.01
+    assert rates[-1] < 0.001
+    assert rates.index(max(rates)) == 25
+
+
+def test_optimizer_step_by_hand() -> None:
+    layer = nn.Linear(2, 1)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    optimizer = make_optimizer([layer], Recipe(1, 0.1))
+    layer(torch.tensor([[2.0, 3.0]])).sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(layer.weight.data, weight - 0.1 * (torch.tensor([[2.0, 3.0]]) + 5e-4 * weight))
+    torch.testing.assert_close(layer.bias.data, bias - 0.1)
+
+
+def test_half_the_images_of_a_batch_are_perturbed() -> None:
+    noise = Noise(torch.stack([torch.full((1, 2, 2), 1.0), torch.full((1, 2, 2), 2.0)]))
+    found = noise(torch.zeros(4000, 1, 2, 2), rng())[:, 0, 0, 0]
+    shares = [float((found == value).float().mean()) for value in (0, 1, 2)]
+    assert shares == pytest.approx([0.5, 0.25, 0.25], abs=0.03)
+    clipped = Noise(torch.full((1, 1, 2, 2), 300.0), probability=1.0, clip=True)
+    assert float(clipped(torch.zeros(3, 1, 2, 2), rng()).max()) == 255
+
+
+def test_an_epoch_sees_every_image_once(images: Images) -> None:
+    labels = torch.cat([y for _, y in MiniBatches(images, len(images), 12, rng())])
+    assert sorted(labels.tolist()) == sorted(images.labels.tolist())
+    assert len(MiniBatches(images, 30, 12, rng())) == 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({"optimizer": "lion"}, "sgd or adamw"),
+        ({"schedule": "step"}, "drops or cycle"),
+        ({"epochs": 0}, "positive"),
+        ({"batch": 64}, "fewer than one batch"),
+        ({"rate": 1e30, "batch": 16}, "lower the rate"),
+        ({"images": 49}, "49 images asked for"),
+    ],
+)
+def test_recipes_that_cannot_work(network: nn.Module, images: Images, recipe: dict[str, object], said: str) -> None:
+    with pytest.raises(StudyError, match=said):
+        fit(network, [network], images, Recipe(**{"epochs": 2, "rate": 0.1, **recipe}), seed=0, name="t")
+
+
+def perturbed_predictions(network: nn.Module, images: Images, v: Tensor, choice: Tensor) -> Tensor:
+    return network(images.pixels.float() + v[choice]).argmax(1)
+
+
+def test_masking_nothing_and_everything(network: nn.Module, images: Images) -> None:
+    v, choice = draw(2, 1, 12, 12) * 40, torch.arange(48) % 2
+    nothing = masked_predictions(network, "conv1_1", torch.tensor([], dtype=torch.long), images.pixels, v, choice)
+    assert torch.equal(nothing, perturbed_predictions(network, images, v, choice))
+    everything = masked_predictions(network, "conv1_1", torch.arange(4), images.pixels, v, choice)
+    assert torch.equal(everything, predict(network, images.pixels))
+    assert not torch.equal(nothing, everything)
+
+
+def test_masking_some_against_brute_force(network: nn.Sequential, images: Images) -> None:
+    v, channels = draw(1, 1, 12, 12) * 40, torch.tensor([2, 0])
+    names = list(dict(network.named_children()))
+    cut = names.index("conv2_1") + 1
+    x = images.pixels.float()
+    mixed = network[:cut](x + v)
+    mixed[:, channels] = network[:cut](x)[:, channels]
+    found = masked_predictions(network, "conv2_1", channels, images.pixels, v, torch.zeros(48, dtype=torch.long))
+    assert torch.equal(found, network[cut:](mixed).argmax(1))
+
+
+def test_orders_of_filters(network: nn.Module) -> None:
+    conv = find_conv(network, "conv3_1")
+    orders = {order: order_filters(conv, order, rng()) for order in ORDERS}
+    assert torch.equal(orders["ranked"], orders["reversed"].flip(0))
+    assert sorted(orders["random"].tolist()) == list(range(conv.out_channels))
+    with pytest.raises(StudyError, match="choose one of ranked"):
+        order_filters(conv, "sorted", rng())
+
+
+def test_masking_table_and_what_it_restores(network: nn.Module, images: Images) -> None:
+    bank = random_signs(network, images.pixels, Threat(float("inf"), 60.0), seed=0, count=2)
+    table = masking_table("net", network, ["conv1_1", "conv2_1"], [0.0, 0.5, 1.0], images, bank, seed=0)
+    assert len(table) == 2 * 3 * 3
+    full = table[table.fraction == 1.0]
+    assert (full.accuracy == full.clean).all()
+    by_hand = table[(table.depth == 1) & (table.order == "random")].set_index("fraction").accuracy
+    share = (by_hand[0.5] - by_hand[0.0]) / (by_hand[1.0] - by_hand[0.0])
+    assert restored(table, 0.5).set_index("order").restored["random"] == pytest.approx(share)
