@@ -7,16 +7,17 @@ OVERSHOOT = 0.02
 MAX_STEPS = 10
 
 
-def class_gradients(network: nn.Module, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits ``[N, classes]`` at ``x`` and the gradients ``[k, N, C, H, W]`` of the logits listed in ``classes`` ``[N, k]``.
+def boundary_gradients(network: nn.Module, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits ``[N, classes]`` at ``x``, and the gradients ``[k-1, N, C, H, W]`` of ``z[classes[:, j]] - z[classes[:, 0]]``.
 
-    One forward. On a GPU the k gradients come from one batched backward; on a CPU from k backwards through the one graph,
-    which took half the time there (CaffeNet, 256 images, k = 5).
+    ``classes`` is ``[N, k]``, the label first. One forward. On a GPU the gradients come from one batched backward; on a CPU
+    from k - 1 backwards through the one graph, which took half the time there (CaffeNet, 256 images, k = 5).
     """
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         outputs = network(x)
-        chosen = outputs.gather(1, classes).sum(0)  # [k]: images do not interact, so a sum keeps their gradients apart
+        chosen = outputs.gather(1, classes)
+        chosen = (chosen[:, 1:] - chosen[:, :1]).sum(0)  # [k-1]: images do not interact, so a sum keeps their gradients apart
         if x.is_cuda:
             eye = torch.eye(len(chosen), device=x.device)
             (gradients,) = torch.autograd.grad(chosen, x, eye, is_grads_batched=True)
@@ -27,13 +28,13 @@ def class_gradients(network: nn.Module, x: Tensor, classes: Tensor) -> tuple[Ten
 
 
 def step(outputs: Tensor, gradients: Tensor, classes: Tensor) -> Tensor:
-    """The smallest step to a linearised class boundary: logits ``[n, classes]`` and gradients ``[k, n, C, H, W]`` to ``[n, C, H, W]``.
+    """The smallest step to a linearised class boundary: logits ``[n, classes]``, gradients ``[k-1, n, C, H, W]`` to ``[n, C, H, W]``.
 
     ``classes[:, 0]`` is the label; over the others, ``argmin_k |f_k| / ||w_k||`` with f and w the differences to the label.
     """
     f = outputs.gather(1, classes)
     f = (f[:, 1:] - f[:, :1]).abs()
-    w = (gradients[1:] - gradients[:1]).transpose(0, 1)  # [n, k-1, C, H, W]
+    w = gradients.transpose(0, 1)  # [n, k-1, C, H, W]
     length = w.flatten(2).norm(dim=2).clamp_min(1e-12)
     nearest = (f / length).argmin(1)
     row = torch.arange(len(f), device=f.device)
@@ -41,21 +42,24 @@ def step(outputs: Tensor, gradients: Tensor, classes: Tensor) -> Tensor:
     return factor.view(-1, 1, 1, 1) * w[row, nearest]
 
 
-def deepfool(network: nn.Module, x: Tensor, *, classes: int, max_steps: int = MAX_STEPS) -> tuple[Tensor, Tensor]:
+def deepfool(
+    network: nn.Module, x: Tensor, *, classes: int, outputs: Tensor | None = None, max_steps: int = MAX_STEPS
+) -> tuple[Tensor, Tensor]:
     """The minimal change that moves each image of ``x`` ``[N, C, H, W]`` out of its predicted class.
 
-    Only the ``classes`` highest logits at the start (all, where there are fewer) are candidates. Returns the changes, overshoot included,
-    ``[N, C, H, W]``, and the steps that each image took ``[N]`` (``max_steps``: it may not have left its class).
+    ``outputs`` are the logits at ``x``, where the caller has them already. Only the ``classes`` highest of them (all, where
+    there are fewer) are candidates. Returns the changes, overshoot included, ``[N, C, H, W]``, and the steps that each image
+    took ``[N]`` (``max_steps``: it may not have left its class).
     """
     with torch.no_grad():
-        outputs = network(x)
+        outputs = network(x) if outputs is None else outputs
         candidates = outputs.topk(min(classes, outputs.shape[1]), dim=1).indices
     change = torch.zeros_like(x)
     steps = torch.zeros(len(x), dtype=torch.long, device=x.device)
     active = torch.arange(len(x), device=x.device)
     for _ in range(max_steps):
         at = x[active] + (1 + OVERSHOOT) * change[active]
-        outputs, gradients = class_gradients(network, at, candidates[active])
+        outputs, gradients = boundary_gradients(network, at, candidates[active])
         stays = outputs.argmax(1) == candidates[active, 0]
         if not bool(stays.any()):
             break

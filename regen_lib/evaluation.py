@@ -21,8 +21,9 @@ COLUMNS = (
 
 def evaluate(
     table: str,
-    baseline: nn.Module,
+    family: str,
     defended: Mapping[str, nn.Module],
+    clean: Mapping[str, Tensor],
     banks: Mapping[str, Bank],
     images: Images,
     *,
@@ -34,19 +35,17 @@ def evaluate(
     """One row for each defence and bank, in the columns ``COLUMNS``.
 
     Every image carries one perturbation of the bank, drawn uniformly (the same for all defences), as in the authors'
-    release. ``metric`` is what the 95 % interval is of: ``restoration`` (against ``baseline``) or ``accuracy``. ``paper``
-    maps (defence, bank) to the paper's value of that metric.
+    release. ``clean`` holds each defence's predictions without perturbation; those of ``undefended`` are the denominator of
+    Eq. 9. ``metric`` is what the 95 % interval is of: ``restoration`` or ``accuracy``. ``paper`` maps (defence, bank) to the
+    paper's value of that metric.
     """
     truth = images.labels
-    base_clean = predict(baseline, images.pixels) == truth
-    family = getattr(baseline, "family", "")
     rows: list[dict[str, Any]] = []
     for defense, network in tqdm(defended.items(), desc=f"table {table}, {family}", leave=False):
-        clean = predict(network, images.pixels)
         for name, bank in banks.items():
             choice = draw(len(images), len(bank), generator(seed, "evaluation", name))
             perturbed = predict(network, images.pixels, bank.perturbations, choice, clip=clip)
-            cell = measure(base_clean, clean, perturbed, truth, metric)
+            cell = measure(clean["undefended"] == truth, clean[defense], perturbed, truth, metric)
             cell |= {"table": table, "network": family, "defense": defense, "attack": name, "attack_network": bank.network}
             cell |= {"norm": bank.threat.norm, "xi": bank.threat.xi, "clip": clip, "images": len(images), "seed": seed}
             rows.append(cell | {"metric": metric, "paper": (paper or {}).get((defense, name))})

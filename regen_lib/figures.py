@@ -108,9 +108,9 @@ def walks(samples: pd.DataFrame) -> Figure:
         for method, color in (("paper", BLUE), ("diverse", ORANGE)):
             data = samples[(samples.method == method)][value].dropna()
             if len(data):
-                axis.hist(data, bins=40, histtype="step", linewidth=1.5, color=color, density=True, label=method)
-        axis.set(xlabel=label, yticks=[])
-    axes[0].set_ylabel("density")
+                axis.ecdf(data, linewidth=1.5, color=color, label=method)
+        axis.set(xlabel=label, ylim=(0, 1.02))
+    axes[0].set_ylabel("fraction of perturbations")
     axes[-1].legend(loc="upper left")
     return figure
 

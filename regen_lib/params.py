@@ -61,6 +61,7 @@ class NetworkSection(Section):
     """Notebook 00b, one network."""
 
     options: dict[str, Any]
+    first: float = Field(gt=0)
     recipe: RecipeSection
 
 
@@ -139,7 +140,8 @@ class Ablation(Section):
     """Notebook 04 again."""
 
     network: Name
-    variants: dict[str, Variant]
+    recipe: RecipeSection
+    variants: dict[str, Variant] = Field(min_length=1)
 
 
 class Evaluation(Section):

@@ -72,7 +72,8 @@ def observed_noise(network: nn.Module, layers: Sequence[str], pixels: Tensor, v:
     """Per layer, the largest noise of every filter and its bound, for every image: two ``[N, filters]``.
 
     The noise is ``max |phi_m(u + r) - phi_m(u)|`` over positions, with u the layer's clean input and r what ``v``
-    ``[1, C, H, W]``, added to the pixels, has become there. A convolution is linear, so this is ``max |W_m * r|``.
+    ``[1, C, H, W]``, added to the pixels, has become there. A convolution is linear, so this is ``max |W_m * r|``, which is
+    how it is computed: the difference of two large activations would round away small noise.
     """
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
     for chunk in pixels.split(BATCH):
@@ -81,7 +82,7 @@ def observed_noise(network: nn.Module, layers: Sequence[str], pixels: Tensor, v:
         for name in layers:
             conv, r = find_conv(network, name), perturbed[name] - clean[name]
             with torch.no_grad():
-                noise = (conv(perturbed[name]) - conv(clean[name])).abs().flatten(2).amax(2)
+                noise = conv._conv_forward(r, conv.weight, None).abs().flatten(2).amax(2)
             found[name].append((noise, noise_bound(conv, r)))
     return {name: (torch.cat([n for n, _ in parts]), torch.cat([b for _, b in parts])) for name, parts in found.items()}
 

@@ -60,7 +60,10 @@ def run(name: str, section: str, settings: list[str], stage: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     os.environ[IN_STAGE] = stage
     streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
-    executed = papermill.execute_notebook(source, target, values, kernel_name="python3", progress_bar=False, **streams)
+    quiet = ["--IPKernelApp.log_level=50"]  # the kernel's own remarks on sockets and its end; a cell's errors still come through
+    executed = papermill.execute_notebook(
+        source, target, values, kernel_name="python3", progress_bar=False, extra_arguments=quiet, **streams
+    )
     last = [c for c in executed.cells if c.cell_type == "code"][-1]
     if last.execution_count is None:
         raise StudyError(f"{source}: a cell stopped the notebook early, its last cell did not run; see {target}")

@@ -12,27 +12,36 @@ from regen_lib.banks import Bank, load_bank
 from regen_lib.defenses import DEFENSES, build
 from regen_lib.evaluation import evaluate, summarise
 from regen_lib.images import Images, as_input
+from regen_lib.inference import predict
 from regen_lib.networks import load_network
+from regen_lib.progress import tqdm
 from regen_lib.ranking import layer_inputs
 from regen_lib.regeneration import Regenerated, load_units
 
 Cells = Mapping[tuple[str, str], float]
-FIRST_IMAGES = 2000  # on which a bank's own fooling ratio is checked
+ABLATION_RATIO = 0.5  # of the filters, while the number of units varies (Sec. 5.1)
+FIRST_IMAGES = 1000  # on which a bank's own fooling ratio is checked
 
 
 class Suite:
     """The networks of the study, each with its defences and banks, and the test images they are judged on.
 
-    ``data`` is the folder with ``networks``, ``units`` and ``banks``. Everything is read when it is first needed.
+    ``data`` is the folder with ``networks``, ``units`` and ``banks``. Clean predictions are made once, for all tables.
     """
 
     def __init__(self, data: Path, networks: Iterable[str], images: Images, *, seed: int) -> None:
         self.data, self.names, self.images, self.seed = data, list(networks), images, seed
         self.models = {name: load_network(data / "networks" / f"{name}.safetensors") for name in self.names}
+        self.defended = {name: self.defend(name) for name in self.names}
+        self.clean = {name: self.clean_predictions(defended) for name, defended in self.defended.items()}
 
-    def defended(self, name: str) -> dict[str, nn.Module]:
+    def defend(self, name: str) -> dict[str, nn.Module]:
         """Every defence on a network, the undefended one first."""
         return {defense: build(defense, self.models[name], self.data / "units" / name) for defense in DEFENSES}
+
+    def clean_predictions(self, defended: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        """Each defended network's predictions on the test images as they are."""
+        return {defense: predict(network, self.images.pixels) for defense, network in tqdm(defended.items(), leave=False)}
 
     def bank(self, name: str, bank: str) -> Bank:
         """A network's bank, checked against that network."""
@@ -42,7 +51,7 @@ class Suite:
 
     def rows(self, table: object, name: str, banks: Mapping[str, Bank], **options: Any) -> pd.DataFrame:
         """One network's part of a table."""
-        return evaluate(str(table), self.models[name], self.defended(name), banks, self.images, seed=self.seed, **options)
+        return evaluate(str(table), name, self.defended[name], self.clean[name], banks, self.images, seed=self.seed, **options)
 
     def cross_network(self, table: object, *, clip: bool, xi: float | None, paper: Callable[[str], Cells]) -> pd.DataFrame:
         """Table 1: every network under the test UAPs made for every network; the interval is of top-1."""
@@ -81,20 +90,15 @@ class Suite:
         self, table: object, name: str, variants: Mapping[str, Mapping[str, Any]], positions: list[str], *, clip: bool
     ) -> pd.DataFrame:
         """Fig. S2 and the ratio: restoration against the number of units, and against the fraction of filters regenerated."""
-        model = self.models[name]
-        specs = {"ours": {"units": len(positions), "ratio": 0.5}, **variants}
-        networks = {v: load_units(self.data / "units" / name / f"{v}.safetensors", model) for v in specs}
+        model, whole = self.models[name], len(positions)
+        specs: dict[str, Mapping[str, Any]] = {"undefended": {"units": 0, "ratio": 0.0}, **variants}
+        networks = {"undefended": model} | {v: load_units(self.data / "units" / name / f"{v}.safetensors", model) for v in variants}
         banks = {attack: self.bank(name, attack) for attack in ("test", "test_l2")}
-        rows = evaluate(str(table), model, {"undefended": model, **networks}, banks, self.images, seed=self.seed, clip=clip)
-        specs["undefended"] = {"units": 0, "ratio": 0.5}
+        rows = evaluate(str(table), name, networks, self.clean_predictions(networks), banks, self.images, seed=self.seed, clip=clip)
         units, ratio = (rows.defense.map({v: spec[key] for v, spec in specs.items()}) for key in ("units", "ratio"))
-        return pd.concat(
-            [
-                rows[ratio == specs["ours"]["ratio"]].assign(sweep="units", value=units),
-                rows[(units == len(positions)) | (units == 0)].assign(sweep="ratio", value=ratio.where(units > 0, 0)),
-            ],
-            ignore_index=True,
-        )
+        by_units = rows[(ratio == ABLATION_RATIO) | (units == 0)].assign(sweep="units", value=units)
+        by_ratio = rows[(units == whole) | (units == 0)].assign(sweep="ratio", value=ratio)
+        return pd.concat([by_units, by_ratio], ignore_index=True)
 
     def clipping(self, table: object) -> pd.DataFrame:
         """The networks' own UAPs, x + v clipped to [0, 255] and not."""
@@ -112,7 +116,7 @@ class Suite:
 
     def feature_maps(self, name: str, layer: str, attacks: Iterable[str], *, image: int) -> dict[str, tuple[Tensor, Tensor]]:
         """Fig. 5: the most vulnerable filter of ``layer`` for one image, clean and under each attack: before and after its unit."""
-        defended = self.defended(name)["ours"]
+        defended = self.defended[name]["ours"]
         regenerated = defended.get_submodule(layer)
         assert isinstance(regenerated, Regenerated)
         x = as_input(self.images.pixels[image : image + 1])

@@ -78,7 +78,9 @@ def test_predict_in_batches_is_predict_at_once(network: nn.Module, images: Image
 
 def test_evaluate_is_the_double_loop(network: nn.Module, images: Images) -> None:
     banks = {str(xi): random_signs(network, images.pixels, Threat(float("inf"), xi), seed=0, count=3) for xi in (20.0, 80.0)}
-    table = evaluate("2", network, {"undefended": network}, banks, images, seed=7, paper={("undefended", "20.0"): 0.6})
+    clean_predictions = {"undefended": predict(network, images.pixels)}
+    paper = {("undefended", "20.0"): 0.6}
+    table = evaluate("2", "vgg16", {"undefended": network}, clean_predictions, banks, images, seed=7, paper=paper)
     assert tuple(table.columns) == COLUMNS
     assert table.paper.isna().tolist() == [False, True]
     row = table.iloc[1]

@@ -54,9 +54,10 @@ def steps(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, lanes: Te
     for part in torch.arange(len(owner)).split(CHUNK):
         x = as_input(parts[lane[part], index[part]]) + v[lane[part]]
         with torch.no_grad():
-            unfooled = network(x).argmax(1) == clean[lane[part], index[part]]
+            outputs = network(x)
+        unfooled = outputs.argmax(1) == clean[lane[part], index[part]]
         if bool(unfooled.any()):
-            change, taken = deepfool(network, x[unfooled], classes=classes)
+            change, taken = deepfool(network, x[unfooled], classes=classes, outputs=outputs[unfooled])
             accepted = taken < MAX_STEPS - 1
             total.index_add_(0, owner[part][unfooled][accepted], change[accepted].contiguous())
     return total

@@ -78,13 +78,20 @@ def flat_features(layers: "OrderedDict[str, nn.Module]", task: Task) -> int:
         return nn.Sequential(layers).eval()(torch.zeros(1, *task.shape)).numel()
 
 
-def initialise(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """He-normal weights and zero biases for every convolution and linear layer, drawn from ``generator``."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+def initialise(network: nn.Module, generator: torch.Generator, *, first: float = 1.0) -> nn.Module:
+    """He-normal weights and zero biases for every convolution and linear layer, drawn from ``generator``.
+
+    The first convolution's weights are scaled by ``first``. From small weights (Caffe fills CaffeNet's from N(0, 0.01)) a
+    filter's norm is what training has made of it; from He's, a short training leaves every norm near where it began, and
+    ranking filters by norm would rank the initialisation.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for index, layer in enumerate(layers):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        if index == 0:
+            layer.weight.data *= first
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return network
 
 
