@@ -25,10 +25,6 @@ def test_one_step_to_the_nearest_boundary(linear: Callable[..., nn.Sequential], 
 
 
 def test_unreachable_class_uses_every_step() -> None:
-    constant = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).requires_grad_(False)
-    constant[1].weight.copy_(torch.full((2, 4), 0.5) + torch.tensor([[1e-4], [0.0]]))
-    constant[1].bias.copy_(torch.tensor([5.0, 0.0]))
-
     class Flat(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.stack([x.flatten(1).sum(1) * 0 + 5, torch.tanh(x.flatten(1).sum(1))], dim=1)
