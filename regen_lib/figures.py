@@ -10,15 +10,15 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from regen_lib.paper import TITLES
+from regen_lib.paper import ATTACK_TITLES, TITLES
 
 # Okabe and Ito's palette: told apart with any kind of colour vision
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 DEFENSE_STYLE = {"undefended": (ORANGE, "s", "undefended"), "ours": (BLUE, "o", "regenerated (ours)")}
+HARDENED = (GREEN, "D", "ours, iterative training")
 ORDER_STYLE = {"ranked": (BLUE, "o", "most vulnerable first"), "random": (GREY, "D", "random"), "reversed": (ORANGE, "s", "least first")}
-ATTACK_TITLES = {"test": "UAP", "test_l2": "UAP, l2", "spgd": "sPGD", "random_signs": "random signs", "random_l2": "random, l2"}
 
 
 def style() -> None:
@@ -146,45 +146,43 @@ def ablation(results: pd.DataFrame) -> Figure:
     return figure
 
 
-def feature_maps(maps: dict[str, tuple[Tensor, Tensor]], titles: tuple[str, str]) -> Figure:
-    """Fig. 5: one filter's activation ``[H, W]`` for each case, before (top) and after regeneration (bottom), one grey scale."""
-    style()
-    figure, axes = plt.subplots(2, len(maps), figsize=(1.6 * len(maps) + 0.6, 3.4), squeeze=False, layout="constrained")
-    everything = np.concatenate([m.numpy().ravel() for pair in maps.values() for m in pair])
-    low, high = np.percentile(everything, [1, 99])
-    for column, (case, pair) in enumerate(maps.items()):
-        for row, image in enumerate(pair):
-            axes[row, column].imshow(image.numpy(), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-            axes[row, column].set(xticks=[], yticks=[])
-        axes[0, column].set_title(ATTACK_TITLES.get(case, case))
-    for axis, title in zip(axes[:, 0], titles, strict=True):
-        axis.set_ylabel(title)
+def fooling(banks: pd.DataFrame, control: str) -> Figure:
+    """Fooling ratio of every bank on unseen images, a panel a network; the line is the control's.
+
+    Columns ``network, bank, fooling_unseen, fooling_unseen_min``; the thin bar reaches down to the weakest member.
+    """
+    names, order = list(banks.network.unique()), [bank for bank in banks.bank.unique() if bank != control]
+    figure, axes = panels(names, height=2.6)
+    for axis, name in zip(axes[0], names, strict=True):
+        part = banks[banks.network == name].set_index("bank")
+        mean, weakest = part.fooling_unseen[order], part.fooling_unseen_min[order]
+        error = [mean - weakest, 0 * mean]
+        axis.errorbar(mean, range(len(order)), xerr=error, fmt="o", color=BLUE, markersize=4, label="mean of the bank, to its weakest")
+        axis.axvline(part.fooling_unseen[control], color=GREY, linestyle="--", linewidth=1, label=ATTACK_TITLES.get(control, control))
+        rows_of_attacks(axis, order, "fooling ratio")
+    legend_below(figure, axes[0, 0])
     return figure
 
 
-def perturbations(rows: dict[str, Tensor], count: int = 5) -> Figure:
-    """The first perturbations of each bank, a row a bank, each image stretched over its own range."""
+def attack_curves(curves: pd.DataFrame) -> Figure:
+    """Fig. 6: fooling ratio of a white-box attacker against passes over its images: columns ``defense, passes, fooling``."""
     style()
-    figure, axes = plt.subplots(len(rows), count, figsize=(1.3 * count, 1.4 * len(rows)), squeeze=False, layout="constrained")
-    for axis in axes.ravel():
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-    for line, (name, v) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(name)
-        for axis, image in zip(line, v[:count], strict=False):
-            axis.imshow(image[0].numpy(), cmap="gray", interpolation="nearest")
+    figure, axis = plt.subplots(figsize=(4.6, 2.8), layout="constrained")
+    for defense, part in curves.groupby("defense", sort=False):
+        color, marker, label = HARDENED if defense == "hardened" else DEFENSE_STYLE[str(defense)]
+        axis.plot(part.passes, part.fooling, color=color, marker=marker, markersize=3, label=label)
+    axis.axhline(0.42, color="black", linewidth=0.8, linestyle=":", label="the paper's hardened network, 0.42")
+    axis.set(xlabel="passes over the attacker's images", ylabel="fooling ratio", ylim=(0, 1), xscale="log")
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.legend(fontsize=7)
     return figure
 
 
-def samples(pixels: Tensor, titles: Sequence[str]) -> Figure:
-    """A row of images ``[n, C, H, W]`` with a title each."""
-    style()
-    figure, axes = plt.subplots(1, len(pixels), figsize=(1.0 * len(pixels), 1.4), squeeze=False, layout="constrained")
-    for axis, image, title in zip(axes[0], pixels, titles, strict=True):
-        axis.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set_title(title, fontsize=7)
-        axis.set(xticks=[], yticks=[])
-    return figure
+def rows_of_attacks(axis: Axes, attacks: Sequence[str], label: str) -> None:
+    """Attacks down the side, a ratio along the bottom."""
+    axis.set(xlim=(0, 1), xlabel=label, ylim=(len(attacks) - 0.5, -0.5))
+    axis.set_yticks(range(len(attacks)), [ATTACK_TITLES.get(attack, attack) for attack in attacks])
 
 
 def summary(table: pd.DataFrame) -> Figure:
@@ -193,17 +191,14 @@ def summary(table: pd.DataFrame) -> Figure:
     Columns of the evaluation tables; the dotted line is the undefended network on clean images.
     """
     names, attacks = list(table.network.unique()), list(table.attack.unique())
-    figure, axes = panels(names, height=2.4)
+    figure, axes = panels(names, height=0.9 + 0.16 * len(attacks))
     for axis, name in zip(axes[0], names, strict=True):
         part = table[table.network == name]
-        axis.axhline(
-            part[part.defense == "undefended"].clean_accuracy.iloc[0], color="black", linewidth=0.8, linestyle=":", label="clean images"
-        )
-        for shift, (defense, (color, marker, label)) in zip((-0.12, 0.12), DEFENSE_STYLE.items(), strict=True):
+        clean = part[part.defense == "undefended"].clean_accuracy.iloc[0]
+        axis.axvline(clean, color="black", linewidth=0.8, linestyle=":", label="undefended, clean images")
+        for defense, (color, marker, label) in DEFENSE_STYLE.items():
             values = part[part.defense == defense].set_index("attack").accuracy.reindex(attacks)
-            axis.plot(np.arange(len(attacks)) + shift, values, color=color, marker=marker, linestyle="none", label=label)
-        axis.set(ylim=(0, 1), xlim=(-0.6, len(attacks) - 0.4))
-        axis.set_xticks(range(len(attacks)), [ATTACK_TITLES.get(a, a) for a in attacks], rotation=45, ha="right")
-    axes[0, 0].set_ylabel("top-1")
+            axis.plot(values, np.arange(len(attacks)), color=color, marker=marker, markersize=5, linestyle="none", label=label)
+        rows_of_attacks(axis, attacks, "top-1")
     legend_below(figure, axes[0, 0])
     return figure

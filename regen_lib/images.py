@@ -1,6 +1,5 @@
 """Images as the study keeps them: uint8 pixels in 0-255 and their labels."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +26,6 @@ class Images:
         if count > len(self):
             raise StudyError(f"{count} images asked for, {len(self)} are there: ask for at most {len(self)}")
         return Images(self.pixels[:count], self.labels[:count])
-
-
-def batches(pixels: Tensor, size: int) -> Iterator[Tensor]:
-    """``pixels`` uint8 ``[N, C, H, W]`` as float32 ``channels_last`` batches of at most ``size``."""
-    for chunk in pixels.split(size):
-        yield as_input(chunk)
 
 
 def as_input(pixels: Tensor) -> Tensor:

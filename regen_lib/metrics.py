@@ -11,7 +11,7 @@ Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 
 
 def fooling_ratio(clean: Tensor, perturbed: Tensor) -> float:
-    """Fraction of images whose predicted class changes (Eq. 1); both ``[N]``."""
+    """Fraction of images whose predicted class changes (Eq. 1); both ``[N]``, or of shapes that broadcast."""
     return float((clean != perturbed).double().mean())
 
 
@@ -26,7 +26,7 @@ def proportion_interval(successes: float, trials: int) -> tuple[float, float]:
 
 
 def restoration(baseline_clean: Tensor, defended_clean: Tensor, defended_perturbed: Tensor) -> tuple[float, float, float]:
-    """Restoration accuracy (Eq. 9) and its 95 % interval from per-image correctness, three boolean ``[N]`` over the same images.
+    """Restoration accuracy (Eq. 9) and its 95 % interval from per-image correctness, three ``[N]`` over the same images.
 
     ``acc(I_p/c) / acc(I_c)``: the defended network over clean and perturbed images in equal numbers, over the undefended
     one on clean images. A network wholly fooled but unharmed on clean images scores 0.5. The interval is the delta

@@ -87,17 +87,22 @@ def observed_noise(network: nn.Module, layers: Sequence[str], pixels: Tensor, v:
     return {name: (torch.cat([n for n, _ in parts]), torch.cat([b for _, b in parts])) for name, parts in found.items()}
 
 
-def filter_table(name: str, network: nn.Module, layers: Sequence[str], pixels: Tensor, v: Tensor) -> pd.DataFrame:
+def filter_table(name: str, network: nn.Module, layers: Sequence[str], pixels: Tensor, v: Tensor, drawn: nn.Module) -> pd.DataFrame:
     """Fig. 2's data: a row a filter of each layer, in the order of the rank.
 
-    ``norm`` is ||W||_1; ``bound`` and ``observed`` are the largest over the images; ``tightest`` is the largest share that
-    the noise reaches of its own image's bound.
+    ``norm`` is ||W||_1, ``drawn`` what it is in the network of that name, before training; ``bound`` and ``observed`` are the
+    largest over the images; ``tightest`` is the largest share that the noise reaches of its own image's bound.
     """
     tables = []
     for depth, (layer, (noise, bound)) in enumerate(observed_noise(network, layers, pixels, v).items(), start=1):
         conv = find_conv(network, layer)
         order = rank(conv)
-        columns = {"norm": filter_norms(conv), "bound": bound.amax(0), "observed": noise.amax(0)}
+        columns = {
+            "norm": filter_norms(conv),
+            "drawn": filter_norms(find_conv(drawn, layer)),
+            "bound": bound.amax(0),
+            "observed": noise.amax(0),
+        }
         columns["tightest"] = (noise / bound.clamp_min(1e-12)).amax(0)
         table = pd.DataFrame({key: value[order].numpy() for key, value in columns.items()})
         table.insert(0, "position", range(1, len(table) + 1))

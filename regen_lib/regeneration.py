@@ -60,12 +60,19 @@ class Regenerated(nn.Module):
 
 
 def regenerate(
-    network: nn.Module, layers: Sequence[str], *, ratio: float = 0.5, width: float = 1.0, generator: torch.Generator
+    network: nn.Module,
+    layers: Sequence[str],
+    *,
+    ratio: float = 0.5,
+    width: float = 1.0,
+    residual: float = 1.0,
+    generator: torch.Generator,
 ) -> nn.Module:
     """Eq. 6: the network with a fresh unit on the top ``ratio`` of the filters of each named convolution.
 
     ``width`` is D / N. The network's own weights are shared and stay frozen; units start from He-normal weights drawn
-    from ``generator``. :class:`StudyError` for a ratio outside (0, 1], a layer that is no convolution, or one named twice.
+    from ``generator``, those of the last convolution times ``residual`` (0: the defended network starts as the network
+    itself). :class:`StudyError` for a ratio outside (0, 1], a layer that is no convolution, or one named twice.
     """
     if len(set(layers)) != len(layers):
         raise StudyError(f"layers {list(layers)}: each takes one unit, so name each once")
@@ -75,6 +82,7 @@ def regenerate(
         channels = top(conv, ratio)
         unit = Unit(channels, conv.out_channels, max(1, round(width * len(channels))))
         initialise(unit.to(memory_format=torch.channels_last), generator)
+        unit.conv4.weight.data *= residual
         replacements[layer] = Regenerated(conv, unit)
     return with_replaced(network, replacements).eval()
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -10,6 +12,14 @@ def generator(seed: int, *names: object) -> torch.Generator:
     """A CPU generator seeded by ``seed`` and the name of the work, so that no work's draws depend on another's."""
     digest = hashlib.sha256(repr((seed, *map(str, names))).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+@contextmanager
+def dropout_from(rng: torch.Generator) -> Iterator[None]:
+    """Dropout can only draw from torch's global generator: within, that one is seeded from ``rng``; afterwards it is as before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=rng)))
+        yield
 
 
 def start(threads: int) -> None:

@@ -7,7 +7,9 @@ and leaves the executed notebook in ``build/executed``.
 
 import argparse
 import ast
+import json
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ import yaml
 from regen_lib.errors import StudyError
 from regen_lib.params import load_params, lookup
 from regen_lib.progress import IN_STAGE
+
+EXECUTED = Path("build/executed")  # what a stage leaves besides its outputs: the executed notebook, and what it cost
 
 
 def notebook_parameters(path: Path) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def run(name: str, section: str, settings: list[str], stage: str) -> None:
     if not source.is_file():
         raise StudyError(f"{source} is missing: run in the study's folder with a name from notebooks/")
     values = parameters_for(load_params(Path("params.yaml")), section, settings, source)
-    target = Path("build/executed") / f"{stage}.ipynb"
+    target = EXECUTED / f"{stage}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
     os.environ[IN_STAGE] = stage
     streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
@@ -67,6 +71,13 @@ def run(name: str, section: str, settings: list[str], stage: str) -> None:
     last = [c for c in executed.cells if c.cell_type == "code"][-1]
     if last.execution_count is None:
         raise StudyError(f"{source}: a cell stopped the notebook early, its last cell did not run; see {target}")
+    target.with_suffix(".json").write_text(json.dumps(usage()))
+
+
+def usage() -> dict[str, float]:
+    """CPU seconds and peak memory of this process and its finished children, the notebook's kernel among them."""
+    parts = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {"cpu_seconds": sum(p.ru_utime + p.ru_stime for p in parts), "peak_mb": max(p.ru_maxrss for p in parts) / 1000}
 
 
 def main(arguments: list[str] | None = None) -> int:

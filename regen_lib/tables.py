@@ -1,6 +1,6 @@
 """The paper's tables: which networks meet which banks, everything else is :func:`regen_lib.evaluation.evaluate`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from regen_lib.evaluation import evaluate, summarise
 from regen_lib.images import Images, as_input
 from regen_lib.inference import predict
 from regen_lib.networks import load_network
+from regen_lib.pictures import Shown
 from regen_lib.progress import tqdm
 from regen_lib.ranking import layer_inputs
 from regen_lib.regeneration import Regenerated, load_units
 
 Cells = Mapping[tuple[str, str], float]
 ABLATION_RATIO = 0.5  # of the filters, while the number of units varies (Sec. 5.1)
-FIRST_IMAGES = 1000  # on which a bank's own fooling ratio is checked
 
 
 class Suite:
@@ -60,13 +60,20 @@ class Suite:
         return pd.concat([self.rows(table, name, banks, paper=paper(name), **options) for name in self.names], ignore_index=True)
 
     def own(
-        self, table: object, attacks: Iterable[str], *, clip: bool = False, xi: float | None = None, paper: Callable[[str], Cells]
+        self,
+        table: object,
+        attacks: Iterable[str],
+        *,
+        clip: bool = False,
+        xi: float | None = None,
+        mean_over: Collection[str] = (),
+        paper: Callable[[str], Cells],
     ) -> pd.DataFrame:
-        """Tables 2, 3 and 5: every network under banks made for it."""
+        """Tables 2, 3 and 5: every network under banks made for it, and their mean where asked for."""
         attacks, parts = list(attacks), []
         for name in self.names:
             banks = {attack: rescaled(self.bank(name, attack), xi) for attack in attacks}
-            parts.append(self.rows(table, name, banks, clip=clip, paper=paper(name)))
+            parts.append(self.rows(table, name, banks, clip=clip, mean_over=mean_over, paper=paper(name)))
         return pd.concat(parts, ignore_index=True)
 
     def strengths(
@@ -90,9 +97,8 @@ class Suite:
         self, table: object, name: str, variants: Mapping[str, Mapping[str, Any]], positions: list[str], *, clip: bool
     ) -> pd.DataFrame:
         """Fig. S2 and the ratio: restoration against the number of units, and against the fraction of filters regenerated."""
-        model, whole = self.models[name], len(positions)
+        networks, whole = self.variants(name, variants), len(positions)
         specs: dict[str, Mapping[str, Any]] = {"undefended": {"units": 0, "ratio": 0.0}, **variants}
-        networks = {"undefended": model} | {v: load_units(self.data / "units" / name / f"{v}.safetensors", model) for v in variants}
         banks = {attack: self.bank(name, attack) for attack in ("test", "test_l2")}
         rows = evaluate(str(table), name, networks, self.clean_predictions(networks), banks, self.images, seed=self.seed, clip=clip)
         units, ratio = (rows.defense.map({v: spec[key] for v, spec in specs.items()}) for key in ("units", "ratio"))
@@ -100,19 +106,83 @@ class Suite:
         by_ratio = rows[(units == whole) | (units == 0)].assign(sweep="ratio", value=ratio)
         return pd.concat([by_units, by_ratio], ignore_index=True)
 
-    def clipping(self, table: object) -> pd.DataFrame:
-        """The networks' own UAPs, x + v clipped to [0, 255] and not."""
-        parts = [self.rows(table, name, {"test": self.bank(name, "test")}, clip=clip) for name in self.names for clip in (False, True)]
+    def choices(self, table: object, name: str, variants: Mapping[str, Mapping[str, Any]], reference: str) -> pd.DataFrame:
+        """What else could have been chosen for the units: each variant beside ``reference``, under the ``tuning`` bank."""
+        networks = self.variants(name, [reference, *variants])
+        banks = {"tuning": self.bank(name, "tuning")}
+        rows = evaluate(str(table), name, networks, self.clean_predictions(networks), banks, self.images, seed=self.seed)
+        return rows.assign(setting=rows.defense.map({v: str(spec) for v, spec in variants.items()}))
+
+    def variants(self, name: str, wanted: Iterable[str]) -> dict[str, nn.Module]:
+        """A network undefended and with each of the ``wanted`` sets of units."""
+        model = self.models[name]
+        return {"undefended": model} | {v: load_units(self.data / "units" / name / f"{v}.safetensors", model) for v in wanted}
+
+    def white_box(
+        self, table: object, name: str, defenses: Sequence[str], attacks: Sequence[str], *, paper: Cells | None = None
+    ) -> pd.DataFrame:
+        """Table 6: each defence under the banks made against itself; the interval is of top-1.
+
+        ``fooling_own`` is the strongest restart on the attacker's own images, ``fooling_half`` the mean at half of its passes.
+        """
+        networks = self.variants(name, [defense for defense in defenses if defense != "undefended"])
+        clean, parts = self.clean_predictions(networks), []
+        for defense in defenses:
+            banks = {attack: self.white_box_bank(name, defense, attack, networks[defense]) for attack in attacks}
+            target = {defense: networks[defense]}
+            rows = evaluate(str(table), name, target, clean, banks, self.images, seed=self.seed, metric="accuracy", paper=paper)
+            own = {attack: max(bank.fooling) for attack, bank in banks.items()}
+            half = {attack: half_way(bank.history) for attack, bank in banks.items()}
+            parts.append(rows.assign(fooling_own=rows.attack.map(own), fooling_half=rows.attack.map(half)))
         return pd.concat(parts, ignore_index=True)
 
-    def summary(self, name: str, bank: Bank) -> dict[str, Any]:
-        """What a bank does to the first test images."""
-        return summarise(bank, self.models[name], self.images.first(min(FIRST_IMAGES, len(self.images))))
+    def white_box_bank(self, name: str, defense: str, attack: str, defended: nn.Module) -> Bank:
+        """What an attacker who knows the defence made against it."""
+        return load_bank(self.data / "banks" / name / f"{defense}_{attack}.safetensors", network=defended)
 
-    def banks(self, names: Iterable[str], strong: str, strengths: Iterable[str]) -> pd.DataFrame:
-        """Every bank of the study, a row each."""
+    def attack_curves(self, name: str, defenses: Sequence[str], attack: str) -> pd.DataFrame:
+        """Fig. 6: fooling ratio on the attacker's own images after each pass, for each defence: ``defense, passes, fooling``."""
+        networks = self.variants(name, [defense for defense in defenses if defense != "undefended"])
+        rows = [
+            {"network": name, "defense": defense, "passes": index + 1, "fooling": ratio}
+            for defense in defenses
+            for index, ratio in enumerate(self.white_box_bank(name, defense, attack, networks[defense]).history)
+        ]
+        return pd.DataFrame(rows)
+
+    def clipping(self, table: object, table2: pd.DataFrame, *, clip: bool, xi: float | None) -> pd.DataFrame:
+        """The networks' own UAPs, x + v clipped to [0, 255] and not: ``table2``, made with ``clip``, beside its opposite."""
+        same = table2[table2.attack == "test"].assign(table=str(table), paper=None)
+        other = self.own(table, ["test"], clip=not clip, xi=xi, paper=lambda _name: {})
+        return pd.concat([same, other], ignore_index=True)
+
+    def summary(self, name: str, bank: Bank) -> dict[str, Any]:
+        """What a bank is and what it does to images it has not seen."""
+        return summarise(bank, self.models[name], self.images)
+
+    def banks(self, names: Iterable[str], strong: str = "", strengths: Iterable[str] = ()) -> pd.DataFrame:
+        """A row for each of these banks on every network, and for ``strengths`` on the network ``strong``."""
         wanted = [(network, bank) for network in self.names for bank in names] + [(strong, bank) for bank in strengths]
-        return pd.DataFrame([{"bank": bank, **self.summary(network, self.bank(network, bank))} for network, bank in wanted])
+        return pd.DataFrame([{"bank": bank, **self.summary(network, self.bank(network, bank))} for network, bank in tqdm(wanted)])
+
+    def showcase(self, name: str, attacks: Iterable[str], *, image: int) -> list[Shown]:
+        """Fig. 1: one image as it is and under each attack, with what every defence says of it and how surely."""
+        x = as_input(self.images.pixels[image : image + 1])
+        cases = {"clean": torch.zeros_like(x)} | {attack: self.bank(name, attack).perturbations[:1] for attack in attacks}
+        shown = []
+        for case, v in cases.items():
+            with torch.no_grad():
+                sure = {defense: network(x + v).softmax(1)[0] for defense, network in self.defended[name].items()}
+            says = {defense: (int(p.argmax()), float(p.max())) for defense, p in sure.items()}
+            shown.append(Shown(case, (x + v)[0], v[0], says))
+        return shown
+
+    def most_fooled(self, name: str, attacks: Iterable[str]) -> int:
+        """The first of the images that the most of these attacks get past the undefended network, which knows it unperturbed."""
+        clean, count = self.clean[name]["undefended"], torch.zeros(len(self.images))
+        for attack in attacks:
+            count += predict(self.models[name], self.images.pixels, self.bank(name, attack).perturbations[:1]) != clean
+        return int((count * (clean == self.images.labels)).argmax())
 
     def feature_maps(self, name: str, layer: str, attacks: Iterable[str], *, image: int) -> dict[str, tuple[Tensor, Tensor]]:
         """Fig. 5: the most vulnerable filter of ``layer`` for one image, clean and under each attack: before and after its unit."""
@@ -127,6 +197,11 @@ class Suite:
             with torch.no_grad():
                 maps[case] = (regenerated.conv(inputs)[0, channel], regenerated(inputs)[0, channel])
         return maps
+
+
+def half_way(history: Sequence[float]) -> float:
+    """The largest fooling ratio reached in the first half of an attack's passes."""
+    return max(history[: (len(history) + 1) // 2])
 
 
 def rescaled(bank: Bank, xi: float | None) -> Bank:

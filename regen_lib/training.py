@@ -1,8 +1,10 @@
 """Eq. 7: one training loop, for the baseline networks and for every trained defence."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from regen_lib.errors import StudyError
 from regen_lib.images import Images, as_input
 from regen_lib.inference import draw
 from regen_lib.progress import tqdm
-from regen_lib.reproducible import generator
+from regen_lib.reproducible import dropout_from, generator
 
 
 @dataclass(frozen=True)
@@ -73,23 +75,36 @@ def fit(
     if total == 0:
         raise StudyError(f"{name}: {each} images are fewer than one batch of {recipe.batch}: use more images or a smaller batch")
     optimizer = make_optimizer(trainable, recipe)
-    losses, step = [], 0
-    for epoch in range(recipe.epochs):
-        loss_sum, count = 0.0, 0
-        for x, y in (progress := tqdm(MiniBatches(images, each, recipe.batch, rng), desc=f"{name} {epoch + 1}/{recipe.epochs}")):
-            for group in optimizer.param_groups:
-                group["lr"] = rate_at(recipe, step / total)
-            loss = nn.functional.cross_entropy(network(x if noise is None else noise(x, rng)), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss_sum, count, step = loss_sum + loss.item(), count + 1, step + 1
-            progress.set_postfix(loss=f"{loss_sum / count:.3f}", refresh=False)
-        if not math.isfinite(loss_sum):
-            raise StudyError(f"{name}: the loss is {loss_sum} in epoch {epoch + 1}: lower the rate ({recipe.rate})")
-        losses.append(loss_sum / count)
+    losses: list[float] = []
+    with dropout_from(generator(seed, "dropout", name)):
+        for epoch in range(recipe.epochs):
+            batches = MiniBatches(images, each, recipe.batch, rng)
+            rates = [rate_at(recipe, (epoch * len(batches) + step) / total) for step in range(len(batches))]
+            progress = tqdm(batches, desc=f"{name} {epoch + 1}/{recipe.epochs}")
+            losses.append(
+                train_epoch(network, optimizer, progress, rates, (lambda x: x) if noise is None else partial(noise, generator=rng))
+            )
+            if not math.isfinite(losses[-1]):
+                raise StudyError(f"{name}: the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate ({recipe.rate})")
     network.eval().requires_grad_(False)
     return losses
+
+
+def train_epoch(
+    network: nn.Module, optimizer: torch.optim.Optimizer, batches: Any, rates: Sequence[float], perturbed: Callable[[Tensor], Tensor]
+) -> float:
+    """One pass over ``batches`` (a progress bar of images and labels), each step at its own rate; the mean cross-entropy."""
+    loss_sum = 0.0
+    for step, (x, y) in enumerate(batches, start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = rates[step - 1]
+        loss = nn.functional.cross_entropy(network(perturbed(x)), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.item()
+        batches.set_postfix(loss=f"{loss_sum / step:.3f}", refresh=False)
+    return loss_sum / len(rates)
 
 
 def rate_at(recipe: Recipe, done: float) -> float:

@@ -52,6 +52,7 @@ def test_default_is_the_laptop() -> None:
         ("units.vgg16", [f"conv{i}" for i in range(7)], r"units\.vgg16 lists 7 layers: give one to six"),
         ("training.variants.ours.ratio", 0, r"training\.variants\.ours\.ratio: .*greater than 0"),
         ("training.variants.ours.ratio", 1.5, r"less than or equal to 1 \(found 1\.5\)"),
+        ("ablation.choices.drops.recipe", {"shedule": "drops"}, r"recipe has no shedule: choose from epochs, rate"),
         ("training.recipe.optimizer", "lion", r"'sgd' or 'adamw'"),
         ("attacks.banks.train.norm", 1, r"attacks\.banks\.train\.norm"),
         ("attacks.banks.train.xi", 0, r"greater than 0"),
@@ -59,7 +60,7 @@ def test_default_is_the_laptop() -> None:
         ("attacks.banks.train.split", "test", r"'train' or 'validation'"),
         ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
         ("ablation.network", "resnet18", r"ablation\.network"),
-        ("generalization.attacks", ["nag"], r"generalization\.attacks names 'nag': give it a row in unseen"),
+        ("generalization.attacks", ["cosine"], r"generalization names the bank 'cosine': give it a row in unseen"),
         ("evaluation.images", "many", r"evaluation\.images"),
     ],
 )

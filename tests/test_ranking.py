@@ -1,5 +1,7 @@
 """Eq. 2 and the rank."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -65,8 +67,11 @@ def test_observed_noise_is_what_activations_show(network: nn.Sequential, images:
     expected = (upto(x + v) - upto(x)).abs().flatten(2).amax(2)
     torch.testing.assert_close(noise, expected, rtol=1e-3, atol=1e-3)
     assert (noise <= bound * (1 + 1e-4)).all()
-    table = filter_table("net", network, ["conv2_1"], images.pixels, v)
+    drawn = copy.deepcopy(network)
+    drawn.conv2_1.weight.data *= torch.arange(1.0, 1 + noise.shape[1]).view(-1, 1, 1, 1)  # filter m's norm is m + 1 times as large
+    table = filter_table("net", network, ["conv2_1"], images.pixels, v, drawn)
     assert table.norm.is_monotonic_decreasing
+    assert list(table.drawn) == pytest.approx(list(table.norm * (1 + table["filter"])), rel=1e-5)
     assert len(table) == noise.shape[1]
 
 

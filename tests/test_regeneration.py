@@ -14,10 +14,11 @@ from regen_lib.images import Images, as_input
 from regen_lib.inference import predict
 from regen_lib.masking import ORDERS, masked_predictions, masking_table, order_filters, restored
 from regen_lib.networks.blocks import initialise
+from regen_lib.networks.vgg16 import vgg16
 from regen_lib.ranking import find_conv, rank
 from regen_lib.regeneration import Regenerated, Unit, regenerate, units
 from regen_lib.training import MiniBatches, Noise, Recipe, fit, make_optimizer, rate_at
-from tests.conftest import draw
+from tests.conftest import TASK, draw
 
 LAYERS = ["conv1_1", "conv2_1", "conv3_2"]
 
@@ -53,6 +54,15 @@ def test_unit_size_is_the_authors_count(channels: int, width: int) -> None:
     assert sum(p.numel() for p in unit.parameters() if p.ndim == 4) == 18 * width**2 + 2 * channels * width
 
 
+def test_zero_residual_starts_as_the_network(network: nn.Module, images: Images) -> None:
+    x = images.pixels.float()
+    assert torch.equal(regenerate(network, LAYERS, residual=0.0, generator=rng())(x), network(x))
+    he, half = (units(regenerate(network, LAYERS, residual=r, generator=rng())) for r in (1.0, 0.5))
+    for layer, unit in he.items():
+        torch.testing.assert_close(half[layer].conv4.weight, unit.conv4.weight / 2)
+        assert torch.equal(half[layer].conv3.weight, unit.conv3.weight)
+
+
 def test_zero_last_convolution_leaves_the_network_as_it_was(network: nn.Module, images: Images) -> None:
     defended = regenerate(network, LAYERS, generator=rng())
     x = as_input(images.pixels)
@@ -83,6 +93,20 @@ def test_training_twice_gives_the_same_bytes(network: nn.Module, images: Images)
         defended = regenerate(network, LAYERS[:2], generator=rng())
         fit(defended, units(defended).values(), images, Recipe(1, 0.1, batch=16), seed=0, name="t", noise=Noise(draw(3, 1, 12, 12)))
         hashes.add(weights_hash(defended))
+    assert len(hashes) == 1
+
+
+def test_dropout_draws_from_the_seed_alone(images: Images) -> None:
+    """torch seeds its global generator anew in every process, and dropout reads it."""
+    hashes = set()
+    for state in (1, 2):
+        model = initialise(vgg16(TASK, width=0.07, hidden=8), rng())
+        torch.manual_seed(state)
+        fit(model, [model], images, Recipe(1, 0.01, batch=16), seed=0, name="t")
+        hashes.add(weights_hash(model))
+        after = torch.rand(1)
+        torch.manual_seed(state)
+        assert torch.equal(after, torch.rand(1))  # training leaves the global generator as it found it
     assert len(hashes) == 1
 
 

@@ -21,13 +21,14 @@ def uap(
     In every pass, for each image whose predicted class ``v`` does not change yet, ``v <- project(v + deepfool(x + v))``.
     ``batch=1`` is the reference order, one image at a time; a larger batch takes the steps of its images at the same ``v``
     and adds them up. As in the reference, a step is dropped where DeepFool ran out of iterations. A lane stops at the
-    target fooling ratio on its own images, at the latest after ``passes``.
+    target fooling ratio on its own images, at the latest after ``passes``, and gives the perturbation of its best pass: from
+    one pass to the next the ratio rises and falls.
     """
     parts = split(pixels, count)
     clean = predictions(network, parts)
     generators = [generator(seed, "uap", k) for k in range(count)]
     v = torch.zeros(count, *pixels.shape[1:])
-    fooling, history = [0.0] * count, []
+    best, fooling, history = v.clone(), [0.0] * count, []
     for _ in (progress := tqdm(range(passes), desc="uap")):
         order = shuffled(parts, generators)
         lanes = torch.tensor(still_running(fooling, threat.target))
@@ -35,12 +36,13 @@ def uap(
             chosen = order[lanes, start : start + batch]
             v[lanes] = threat.project(v[lanes] + steps(network, parts, clean, v, lanes, chosen, classes))
         for k, ratio in zip(lanes.tolist(), lane_fooling(network, parts, clean, v, lanes.tolist()), strict=True):
-            fooling[k] = ratio
+            if ratio >= fooling[k]:
+                best[k], fooling[k] = v[k], ratio
         history.append(sum(fooling) / count)
         progress.set_postfix(fooling=f"{history[-1]:.2f}", running=len(still_running(fooling, threat.target)))
         if not still_running(fooling, threat.target):
             break
-    return to_bank("uap", network, threat, v, fooling, history, seed)
+    return to_bank("uap", network, threat, best, fooling, history, seed)
 
 
 def steps(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, lanes: Tensor, chosen: Tensor, classes: int) -> Tensor:

@@ -78,6 +78,19 @@ def flat_features(layers: "OrderedDict[str, nn.Module]", task: Task) -> int:
         return nn.Sequential(layers).eval()(torch.zeros(1, *task.shape)).numel()
 
 
+def fully_connected(features: int, hidden: int, classes: int, dropout: float) -> "OrderedDict[str, nn.Module]":
+    """The head of CaffeNet, VGG-F and VGG-16: fc6 and fc7 of size ``hidden`` with ReLU and dropout, then fc8."""
+    return OrderedDict(
+        fc6=nn.Linear(features, hidden),
+        relu6=nn.ReLU(),
+        drop6=nn.Dropout(dropout),
+        fc7=nn.Linear(hidden, hidden),
+        relu7=nn.ReLU(),
+        drop7=nn.Dropout(dropout),
+        fc8=nn.Linear(hidden, classes),
+    )
+
+
 def initialise(network: nn.Module, generator: torch.Generator, *, first: float = 1.0) -> nn.Module:
     """He-normal weights and zero biases for every convolution and linear layer, drawn from ``generator``.
 

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from regen_lib.networks.blocks import LocalResponseNorm, Normalize, Task, flat_features, scaled
+from regen_lib.networks.blocks import LocalResponseNorm, Normalize, Task, flat_features, fully_connected, scaled
 
 
 def caffenet(
@@ -35,14 +35,5 @@ def caffenet(
         pool5=nn.MaxPool2d(3, 2, ceil_mode=True),
         flatten=nn.Flatten(),
     )
-    features = flat_features(layers, task)
-    layers.update(
-        fc6=nn.Linear(features, hidden),
-        relu6=nn.ReLU(),
-        drop6=nn.Dropout(dropout),
-        fc7=nn.Linear(hidden, hidden),
-        relu7=nn.ReLU(),
-        drop7=nn.Dropout(dropout),
-        fc8=nn.Linear(hidden, task.classes),
-    )
+    layers.update(fully_connected(flat_features(layers, task), hidden, task.classes, dropout))
     return nn.Sequential(layers)

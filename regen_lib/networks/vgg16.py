@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from regen_lib.networks.blocks import Normalize, Task, conv_bn_relu, flat_features, scaled
+from regen_lib.networks.blocks import Normalize, Task, conv_bn_relu, flat_features, fully_connected, scaled
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (channels, convolutions), a 2x2 pooling after each
 
@@ -34,9 +34,5 @@ def vgg16(
             size = (size + 1) // 2
     layers["flatten"] = nn.Flatten()
     features = flat_features(layers, task)
-    if hidden:
-        layers.update(fc6=nn.Linear(features, hidden), relu6=nn.ReLU(), drop6=nn.Dropout(dropout))
-        layers.update(fc7=nn.Linear(hidden, hidden), relu7=nn.ReLU(), drop7=nn.Dropout(dropout))
-        features = hidden
-    layers["fc8"] = nn.Linear(features, task.classes)
+    layers.update(fully_connected(features, hidden, task.classes, dropout) if hidden else {"fc8": nn.Linear(features, task.classes)})
     return nn.Sequential(layers)

@@ -1,0 +1,47 @@
+"""FFF, Fast Feature Fool (Mopuri, Garg, Babu, BMVC 2017): no data; the perturbation alone excites every convolution."""
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.activations import neutral, raise_activations
+from regen_lib.banks import Bank, Threat
+
+
+def fff(
+    network: nn.Module,
+    pixels: Tensor,
+    threat: Threat,
+    *,
+    seed: int,
+    count: int,
+    steps: int = 2000,
+    check: int = 100,
+    rate: float = 0.01,
+    rescale: int = 300,
+) -> Bank:
+    """``count`` universal perturbations that minimise ``-sum_l log(mean |activation of convolution l|)``.
+
+    The network sees the perturbation on the mean image. Every ``rescale`` steps it is halved, against saturation. The images
+    of ``pixels`` only say when to stop.
+    """
+    mean, _ = neutral(network, tuple(pixels.shape[1:]))
+    image = mean.expand(1, *pixels.shape[1:])
+    return raise_activations(
+        "fff",
+        network,
+        pixels,
+        threat,
+        seed=seed,
+        count=count,
+        steps=steps,
+        check=check,
+        rate=rate,
+        inputs=lambda _rng: image,
+        objective=mean_absolute,
+        halve=lambda step, _k, _v: step % rescale == 0,
+    )
+
+
+def mean_absolute(activations: Tensor) -> Tensor:
+    """``mean |a|``: ``[K, n]`` to ``[K]``."""
+    return activations.abs().mean(1) + torch.finfo(torch.float32).tiny

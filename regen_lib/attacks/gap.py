@@ -1,0 +1,74 @@
+"""GAP (Poursaeed et al., CVPR 2018): a residual generator turns one fixed noise image into a perturbation."""
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.banks import Bank, Threat
+from regen_lib.errors import StudyError
+from regen_lib.generators import residual_generator, seeded
+from regen_lib.images import as_input
+from regen_lib.lanes import lane_fooling, predictions, split, to_bank
+from regen_lib.progress import tqdm
+from regen_lib.reproducible import generator
+
+LOSSES = ("least", "clean")
+
+
+def gap(
+    network: nn.Module,
+    pixels: Tensor,
+    threat: Threat,
+    *,
+    seed: int,
+    count: int,
+    passes: int = 10,
+    batch: int = 64,
+    rate: float = 2e-4,
+    loss: str = "least",
+    towards: int = -1,
+) -> Bank:
+    """``count`` universal perturbations, each from a generator of its own trained on its own part of ``pixels``.
+
+    What the generator makes of its noise image, at the full norm, minimises a ``loss`` of its paper: ``least``, the log of the
+    cross-entropy to the least likely class (the release's), or ``clean``, minus the log of that to the clean class. With a class
+    ``towards`` the attack is targeted. The fooling ratio is taken after each pass over the images; the best pass counts.
+    """
+    if loss not in LOSSES:
+        raise StudyError(f"loss {loss!r} is unknown: choose one of {', '.join(LOSSES)}")
+    parts = split(pixels, count)
+    clean = predictions(network, parts)
+    v, runs = torch.zeros(count, *pixels.shape[1:]), []
+    for k in (progress := tqdm(range(count), desc="gap")):
+        rng = generator(seed, "gap", k)
+        noise = torch.rand(1, *pixels.shape[1:], generator=rng)
+        maker = residual_generator((noise.shape[1], noise.shape[2], noise.shape[3]))
+        seeded(maker, rng)
+        optimizer = torch.optim.Adam(maker.parameters(), lr=rate, betas=(0.5, 0.999))
+        best: list[float] = []
+        while len(best) < passes and max(best, default=0) < threat.target:
+            for chosen in torch.randperm(parts.shape[1], generator=rng).split(batch):
+                optimizer.zero_grad()
+                generator_loss(network, as_input(parts[k, chosen]), threat.fill(maker(noise)), loss, towards).backward()
+                optimizer.step()
+            with torch.no_grad():
+                made = threat.fill(maker(noise))
+            (ratio,) = lane_fooling(network, parts[k : k + 1], clean[k : k + 1], made, [0])
+            if ratio >= max(best, default=0):
+                v[k] = made[0]
+            best.append(max([ratio, *best]))
+            progress.set_postfix(fooling=f"{best[-1]:.2f}")
+        runs.append(best)
+    longest = max(len(best) for best in runs)
+    history = [sum(best[min(i, len(best) - 1)] for best in runs) / count for i in range(longest)]
+    return to_bank("gap", network, threat, v, [best[-1] for best in runs], history, seed)
+
+
+def generator_loss(network: nn.Module, x: Tensor, v: Tensor, loss: str, towards: int) -> Tensor:
+    """What a generator minimises: ``log`` of the mean cross-entropy to a goal, or minus that to the class without ``v``."""
+    with torch.no_grad():
+        clean = network(x)
+    if towards >= 0:
+        return nn.functional.cross_entropy(network(x + v), torch.full((len(x),), towards)).log()
+    if loss == "least":
+        return nn.functional.cross_entropy(network(x + v), clean.argmin(1)).log()
+    return -nn.functional.cross_entropy(network(x + v), clean.argmax(1)).log()

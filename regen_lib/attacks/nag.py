@@ -1,0 +1,67 @@
+"""NAG (Mopuri et al., CVPR 2018): a generator of universal perturbations, as many as are asked for."""
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.activations import convolutions
+from regen_lib.banks import Bank, Threat
+from regen_lib.generators import LatentGenerator, seeded
+from regen_lib.images import as_input
+from regen_lib.lanes import lane_fooling, predictions, split, to_bank
+from regen_lib.progress import tqdm
+from regen_lib.reproducible import generator
+
+
+def nag(
+    network: nn.Module,
+    pixels: Tensor,
+    threat: Threat,
+    *,
+    seed: int,
+    count: int,
+    passes: int = 10,
+    batch: int = 32,
+    rate: float = 1e-3,
+    diversity: float = 1.0,
+) -> Bank:
+    """``count`` universal perturbations drawn from one generator that is trained on all of ``pixels``.
+
+    It minimises ``-log(1 - mean q)``, q the probability left to each image's clean class, less ``diversity`` times the mean
+    squared difference that other perturbations make in the last convolution's output, over that output's mean square (the
+    release's factor of 10 stands for one network's scale). After each pass the mean fooling ratio
+    of ``count`` draws is taken; the best pass counts.
+    """
+    parts, rng = split(pixels, count), generator(seed, "nag")
+    clean = predictions(network, parts)
+    maker = LatentGenerator((pixels.shape[1], pixels.shape[2], pixels.shape[3]))
+    seeded(maker, rng)
+    optimizer = torch.optim.Adam(maker.parameters(), lr=rate)
+    images, labels = parts.flatten(0, 1), clean.flatten()
+    v, fooling, history = torch.zeros(count, *pixels.shape[1:]), [0.0] * count, []
+    for _ in (progress := tqdm(range(passes), desc="nag")):
+        for chosen in torch.randperm(len(images), generator=rng).split(batch):
+            optimizer.zero_grad()
+            made = threat.fill(maker.sample(len(chosen), rng))
+            fool, differ = terms(network, as_input(images[chosen]), labels[chosen], made, rng)
+            (fool - diversity * differ).backward()
+            optimizer.step()
+        with torch.no_grad():
+            made = threat.fill(maker.sample(count, rng))
+        ratios = lane_fooling(network, parts, clean, made, range(count))
+        if sum(ratios) >= sum(fooling):
+            v, fooling = made, ratios
+        history.append(sum(fooling) / count)
+        progress.set_postfix(fooling=f"{history[-1]:.2f}")
+        if history[-1] >= threat.target:
+            break
+    return to_bank("nag", network, threat, v, fooling, history, seed)
+
+
+def terms(network: nn.Module, x: Tensor, labels: Tensor, v: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """NAG's two terms for images ``x`` with a perturbation each: fooling, and how far apart the features of another draw are."""
+    with convolutions(network) as outputs:
+        left = network(x + v).softmax(1).gather(1, labels[:, None]).mean()
+        features = outputs[-1]
+        network(x + v[torch.randperm(len(v), generator=rng)])
+        others = outputs[-1]
+    return -torch.log1p(-left.clamp_max(1 - 1e-6)), (features - others).square().mean() / features.detach().square().mean()

@@ -1,0 +1,49 @@
+"""SGA, stochastic gradient aggregation (Liu et al., ICCV 2023): the strongest universal attack known."""
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.ascent import direction, loss_gradient
+from regen_lib.banks import Bank, Threat
+from regen_lib.lanes import lane_fooling, predictions, shuffled, split, to_bank
+from regen_lib.progress import tqdm
+from regen_lib.reproducible import generator
+
+
+def sga(
+    network: nn.Module,
+    pixels: Tensor,
+    threat: Threat,
+    *,
+    seed: int,
+    count: int,
+    passes: int = 20,
+    batch: int = 250,
+    inner: int = 10,
+    repeats: int = 4,
+    step: float = 0.1,
+) -> Bank:
+    """``count`` universal perturbations, each from its own part of ``pixels``.
+
+    For each mini-batch of ``batch`` images a trial perturbation walks ``repeats`` times over its sub-batches of ``inner``
+    images by sign steps of ``step * xi``; the gradients met on the way are added up, and the perturbation itself takes one
+    step along their sum. The loss is sPGD's: cross-entropy to the clean predictions, clipped at 9.
+    """
+    parts = split(pixels, count)
+    clean = predictions(network, parts)
+    generators = [generator(seed, "sga", k) for k in range(count)]
+    v, size, lanes = torch.zeros(count, *pixels.shape[1:]), step * threat.xi, range(count)
+    fooling, history = [0.0] * count, []
+    for _ in (progress := tqdm(range(passes), desc="sga")):
+        for chosen in shuffled(parts, generators).split(batch, dim=1):
+            trial, total = v, torch.zeros_like(v)
+            for _ in range(repeats):
+                mixed = torch.stack([row[torch.randperm(len(row), generator=g)] for row, g in zip(chosen, generators, strict=True)])
+                for part in mixed.split(inner, dim=1):
+                    slope = loss_gradient(network, parts, clean, trial, part)
+                    trial, total = threat.project(trial + size * direction(slope, threat.norm)), total + slope
+            v = threat.project(v + size * direction(total, threat.norm))
+        fooling = lane_fooling(network, parts, clean, v, lanes)
+        history.append(sum(fooling) / count)
+        progress.set_postfix(fooling=f"{history[-1]:.2f}")
+    return to_bank("sga", network, threat, v, fooling, history, seed)

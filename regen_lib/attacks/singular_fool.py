@@ -1,0 +1,76 @@
+"""Singular Fool (Khrulkov and Oseledets, CVPR 2018): the (p, q) singular vectors of a layer's Jacobian."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import jvp, vjp
+
+from regen_lib.banks import Bank, Threat
+from regen_lib.images import as_input
+from regen_lib.lanes import lane_fooling, predictions, split, to_bank
+from regen_lib.progress import tqdm
+from regen_lib.reproducible import generator
+
+
+def singular_fool(
+    network: nn.Sequential,
+    pixels: Tensor,
+    threat: Threat,
+    *,
+    seed: int,
+    count: int,
+    depths: tuple[float, ...] = (0.25, 0.5),
+    q: float = 5.0,
+    iterations: int = 30,
+    batch: int = 64,
+) -> Bank:
+    """``count`` universal perturbations ``xi * argmax ||J v||_q / ||v||_p``, J a layer's Jacobians at ``batch`` images, stacked.
+
+    ``depths`` are the layers, as fractions of the network's top-level parts; the perturbations take them in turn. p is the
+    threat's norm.
+    """
+    parts = split(pixels, count)
+    made = []
+    for k in (progress := tqdm(range(count), desc="singular_fool")):
+        depth = depths[k % len(depths)]
+        layer = network[: max(2, round(depth * len(network)))]
+        x = as_input(parts[k, :batch])
+        start = torch.rand(1, *x.shape[1:], generator=generator(seed, "singular fool", k)) - 0.5
+        made.append(singular_vector(shifted(layer, x), start, threat.norm, q, iterations))
+        progress.set_postfix(depth=depth)
+    v = threat.project(threat.xi * torch.cat(made))
+    fooling = lane_fooling(network, parts, predictions(network, parts), v, range(count))
+    return to_bank("singular_fool", network, threat, v, fooling, [sum(fooling) / count], seed)
+
+
+def shifted(layer: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+    """What ``layer`` makes of all images ``x`` moved by one ``v``."""
+    return lambda v: layer(x + v)
+
+
+def singular_vector(function: Callable[[Tensor], Tensor], start: Tensor, p: float, q: float, iterations: int) -> Tensor:
+    """The unit ``v`` (p norm) that makes ``||J v||_q`` largest, J the Jacobian of ``function`` at zero: the generalised power method.
+
+    ``v <- psi_p'(J^T psi_q(J v))`` with ``psi_r(x) = sign(x) |x|^(r-1)`` and ``1/p + 1/p' = 1`` (Boyd 1974); for p = inf a sign.
+    """
+    zero, v = torch.zeros_like(start), dual(start, p)
+    transpose = vjp(function, zero)[1]
+    for _ in range(iterations):
+        image = jvp(function, (zero,), (v,))[1]
+        v = dual(transpose(psi(image / image.abs().max().clamp_min(1e-30), q))[0], p)
+    return v.detach()
+
+
+def psi(x: Tensor, r: float) -> Tensor:
+    """``sign(x) |x|^(r-1)``."""
+    return x.sign() * x.abs().pow(r - 1)
+
+
+def dual(w: Tensor, p: float) -> Tensor:
+    """The unit vector (p norm) with the largest inner product with ``w``."""
+    if p == math.inf:
+        return w.sign()
+    scaled = psi(w / w.abs().max().clamp_min(1e-30), p / (p - 1))
+    return scaled / torch.linalg.vector_norm(scaled, p)

@@ -1,0 +1,49 @@
+"""What the stages cost: each writes its CPU time and peak memory beside its executed notebook; here they become a table.
+
+``python -m regen_lib.minutes`` writes ``metrics/minutes.csv`` and the README's lines on it, after a ``dvc repro``.
+"""
+
+import json
+import platform
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from regen_lib import report
+from regen_lib.artifacts import write_table
+from regen_lib.errors import StudyError
+from regen_lib.study import EXECUTED
+
+
+def processor() -> str:
+    """The processor's name, as Linux has it."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.is_file() else []
+    return names[0] if names else platform.machine()
+
+
+def collect(folder: Path) -> pd.DataFrame:
+    """One row a stage (and network): CPU seconds, peak memory, machine. :class:`StudyError` where nothing has run."""
+    rows = []
+    for path in sorted(folder.glob("*.json")):
+        stage, _, network = path.stem.partition("-")
+        rows.append({"stage": stage, "network": network, **json.loads(path.read_text())})
+    if not rows:
+        raise StudyError(f"{folder} is empty: run `dvc repro` first")
+    return pd.DataFrame(rows).assign(machine=processor())
+
+
+def main() -> int:
+    """Write metrics/minutes.csv and the README; returns the exit status."""
+    try:
+        write_table(Path("metrics/minutes.csv"), collect(EXECUTED))
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return report.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

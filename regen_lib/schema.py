@@ -1,0 +1,245 @@
+"""What params.yaml may say: one class a section, every key known, every value of its type, every name there."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from regen_lib.attacks import ATTACKS
+from regen_lib.paper import NETWORKS
+
+Fraction = Field(gt=0, le=1)
+
+
+def known_network(name: str) -> str:
+    """``name``, if the paper has such a network."""
+    if name not in NETWORKS:
+        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(known_network)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: every key known, every value of its type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Study(Section):
+    """What every stage shares."""
+
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    networks: list[Name] = Field(min_length=1)
+
+
+class ImagesSection(Section):
+    """Notebook 00a."""
+
+    raw: str
+    validation: int = Field(gt=0, lt=60_000)
+
+
+class RecipeSection(Section):
+    """:class:`regen_lib.training.Recipe`, checked."""
+
+    epochs: int = Field(ge=1)
+    rate: float = Field(gt=0)
+    images: int = Field(default=0, ge=0)
+    batch: int = Field(default=128, ge=2)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["drops", "cycle"] = "drops"
+    weight_decay: float = Field(default=5e-4, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+
+
+class NetworkSection(Section):
+    """Notebook 00b, one network."""
+
+    options: dict[str, Any]
+    first: float = Field(gt=0)
+    recipe: RecipeSection
+
+
+class BankSection(Section):
+    """One bank of perturbations: attack, threat model, number, images, options of the attack."""
+
+    attack: str
+    norm: Literal["inf", 2]
+    xi: float = Field(gt=0)
+    target: float = Fraction
+    count: int = Field(ge=1)
+    split: Literal["train", "validation"]
+    start: int = Field(ge=0)
+    images: int = Field(ge=1)
+    options: dict[str, int | float | str | list[float]]
+
+    @model_validator(mode="after")
+    def known(self) -> "BankSection":
+        if self.attack not in ATTACKS:
+            raise ValueError(f"attack {self.attack!r} is unknown: choose one of {', '.join(ATTACKS)}")
+        return self
+
+
+class BanksSection(Section):
+    """Notebook 00c."""
+
+    banks: dict[str, BankSection] = Field(min_length=1)
+
+
+class FilterNorms(Section):
+    """Notebook 01."""
+
+    images: int = Field(ge=1)
+
+
+class Masking(Section):
+    """Notebook 02."""
+
+    images: int = Field(ge=1)
+    fractions: list[float] = Field(min_length=2)
+    layers: int = Field(ge=1)
+
+
+class Synthesis(Section):
+    """Notebook 03."""
+
+    method: Literal["paper", "diverse"]
+    count: int = Field(ge=1)
+    eta_scale: float = Fraction
+
+
+class Variant(Section):
+    """One way to place and train units: how many of the positions, on which part of the filters, and what else differs."""
+
+    units: int = Field(ge=1, le=6)
+    ratio: float = Fraction
+    width: float | None = Field(default=None, gt=0)
+    residual: float | None = Field(default=None, ge=0, le=1)
+    probability: float | None = Field(default=None, gt=0, le=1)
+    recipe: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def recipe_known(self) -> "Variant":
+        unknown = set(self.recipe or {}) - set(RecipeSection.model_fields)
+        if unknown:
+            raise ValueError(f"recipe has no {', '.join(sorted(unknown))}: choose from {', '.join(RecipeSection.model_fields)}")
+        return self
+
+
+class Training(Section):
+    """Notebook 04."""
+
+    recipe: RecipeSection
+    probability: float = Fraction
+    clip: bool
+    width: float = Field(gt=0)
+    residual: float = Field(ge=0, le=1)
+    variants: dict[str, Variant] = Field(min_length=1)
+
+
+class StrengthsSection(BanksSection):
+    """Notebook 00c again, one network."""
+
+    network: Name
+
+
+class Ablation(Section):
+    """Notebook 04 again."""
+
+    network: Name
+    recipe: RecipeSection
+    variants: dict[str, Variant] = Field(min_length=1)
+    choices: dict[str, Variant] = Field(min_length=1)
+
+
+class Evaluation(Section):
+    """Notebook 05."""
+
+    images: int = Field(ge=1)
+    clip: bool
+    xi: float | None = Field(gt=0)
+
+
+class Generalization(Section):
+    """Notebook 06."""
+
+    images: int = Field(ge=1)
+    attacks: list[str] = Field(min_length=1)
+    control: str
+    shown: list[str] = Field(min_length=1)
+    fig5_network: Name
+    fig5_layer: str
+
+
+class Hardening(Section):
+    """Notebook 07a."""
+
+    rounds: int = Field(ge=1)
+    count: int = Field(ge=2)
+    probability: float = Fraction
+    recipe: RecipeSection
+    attacks: dict[str, BankSection] = Field(min_length=1)
+
+
+class WhiteBox(Section):
+    """Notebook 07c."""
+
+    attacks: list[str] = Field(min_length=1)
+    images: int = Field(ge=1)
+
+
+class Secondary(Section):
+    """Notebooks 07a to 07c."""
+
+    hardened: list[Name] = Field(min_length=1)
+    fig6_network: Name
+    training: Hardening
+    white_box: BanksSection
+    fig6: BanksSection
+    evaluation: WhiteBox
+
+    @model_validator(mode="after")
+    def consistent(self) -> "Secondary":
+        if self.fig6_network not in self.hardened:
+            raise ValueError(f"secondary.fig6_network {self.fig6_network} is not in secondary.hardened: choose one that is")
+        for name in self.evaluation.attacks:
+            if name not in self.white_box.banks:
+                raise ValueError(f"secondary.evaluation.attacks names {name!r}: give it a row in secondary.white_box")
+        return self
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    study: Study
+    images: ImagesSection
+    networks: dict[Name, NetworkSection]
+    units: dict[Name, list[str]]
+    attacks: BanksSection
+    strengths: StrengthsSection
+    unseen: dict[str, BanksSection]
+    filter_norms: FilterNorms
+    masking: Masking
+    synthesis: Synthesis
+    training: Training
+    ablation: Ablation
+    evaluation: Evaluation
+    generalization: Generalization
+    secondary: Secondary
+
+    @model_validator(mode="after")
+    def consistent(self) -> "Params":
+        for name in self.study.networks:
+            if name not in self.networks or name not in self.units:
+                raise ValueError(f"network {name} is in study.networks: give it a row in networks and one in units")
+            if not 1 <= len(self.units[name]) <= 6:
+                raise ValueError(f"units.{name} lists {len(self.units[name])} layers: give one to six (Sec. 5.1)")
+        if self.ablation.network not in self.study.networks:
+            raise ValueError(f"ablation.network {self.ablation.network} is not in study.networks: choose one that is")
+        made = {bank for section in self.unseen.values() for bank in section.banks}
+        for name in (*self.generalization.attacks, self.generalization.control, *self.generalization.shown):
+            if name not in made | {"test"}:
+                raise ValueError(f"generalization names the bank {name!r}: give it a row in unseen")
+        return self

@@ -1,0 +1,57 @@
+"""Secondary attacks (Sec. 5.2.5): attackers who know the units, and the iterative training that answers them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib import synthesis
+from regen_lib.attacks import make
+from regen_lib.banks import Bank
+from regen_lib.images import Images
+from regen_lib.regeneration import units
+from regen_lib.training import Noise, Recipe, fit
+
+ETA_SCALE = 0.95  # perturbations that fill their bound have nearly equal norms: at 1 a walk of convex combinations would hardly end
+
+
+def harden(
+    defended: nn.Module,
+    bank: Bank,
+    splits: Mapping[str, Images],
+    attacks: Mapping[str, Mapping[str, Any]],
+    recipe: Recipe,
+    *,
+    rounds: int,
+    count: int,
+    probability: float,
+    seed: int,
+    name: str,
+) -> list[dict[str, float]]:
+    """Iterative adversarial training of a defended network's units, in place.
+
+    Every round attacks the network as it is now with each of ``attacks`` (rows as in params.yaml), adds what they make to the
+    bank, the old members kept, draws ``count`` synthetic perturbations from it (Algorithm 1) and trains on. Returns, a round
+    each, the fooling ratio that each attack reached and the training's last loss.
+    """
+    members, history = [bank.perturbations], []
+    for index in range(rounds):
+        row: dict[str, float] = {"round": index + 1}
+        for attack, spec in attacks.items():
+            found = make(defended, splits, spec, seed=seed + 1000 * (index + 1))
+            members.append(found.perturbations)
+            row[attack] = sum(found.fooling) / len(found)
+        mixed = mixture(members, bank, count, seed=seed, name=f"{name} round {index + 1}")
+        noise = Noise(mixed, probability)
+        losses = fit(defended, units(defended).values(), splits["train"], recipe, seed=seed, name=f"{name} round {index + 1}", noise=noise)
+        history.append(row | {"members": float(sum(map(len, members))), "loss": losses[-1]})
+    return history
+
+
+def mixture(members: list[Tensor], bank: Bank, count: int, *, seed: int, name: str) -> Tensor:
+    """Synthetic perturbations ``[count, C, H, W]``, half from the bank that came first, half from all that was added since."""
+    made = []
+    for part, v in (("first", members[0]), ("added", torch.cat(members[1:]))):
+        made.append(synthesis.make("paper", v, bank.threat, count // 2, seed=seed, name=f"{name} {part}", eta_scale=ETA_SCALE))
+    return torch.cat(made)

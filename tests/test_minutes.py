@@ -1,0 +1,35 @@
+"""What a stage has used: CPU time that was really spent, in one table."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from regen_lib.errors import StudyError
+from regen_lib.minutes import collect
+from regen_lib.study import usage
+
+
+def test_usage_counts_finished_children() -> None:
+    before = usage()
+    busy = "import time; end = time.process_time() + 1.0\nwhile time.process_time() < end: sum(range(100000))"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    assert usage()["cpu_seconds"] - before["cpu_seconds"] == pytest.approx(1.0, abs=0.5)
+    before, start = usage(), time.process_time()
+    time.sleep(0.2)  # waiting is no work
+    assert usage()["cpu_seconds"] - before["cpu_seconds"] == pytest.approx(time.process_time() - start, abs=0.1)
+    assert 10 < before["peak_mb"] < 100_000
+
+
+def test_stages_become_rows(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="run `dvc repro` first"):
+        collect(tmp_path)
+    for stage, seconds in (("units-vgg16", 3.0), ("units-vgg_f", 4.0), ("evaluation", 5.0)):
+        (tmp_path / f"{stage}.json").write_text(json.dumps({"cpu_seconds": seconds, "peak_mb": 100.0}))
+    table = collect(tmp_path)
+    assert table.groupby("stage").cpu_seconds.sum().to_dict() == {"evaluation": 5.0, "units": 7.0}
+    assert list(table.network) == ["", "vgg16", "vgg_f"]
+    assert table.machine.str.len().min() > 0
