@@ -93,9 +93,9 @@ def of_attacks(t: Tables) -> list[Finding]:
     for attack in t["table6"].attack.unique():
         each = [f"{name} {spread(known.get_group((attack, defense)))}" for defense, name in DEFENSES.items()]
         white.append(f"{ATTACK_TITLES[attack]}: {', '.join(each)}")
-    uap, clean = t["fig6_test"].set_index("defense"), t["fig6_test"].set_index("defense").clean_accuracy
+    uap = t["fig6_test"].set_index("defense")
     reached = ", ".join(f"{name} {uap.fooling_own[defense]:.2f}" for defense, name in DEFENSES.items())
-    network, lost = TITLES[uap.network.iloc[0]], 100 * (clean["undefended"] - clean["hardened"])
+    network, lost = TITLES[uap.network.iloc[0]], 100 * (uap.clean_accuracy["undefended"] - uap.clean_accuracy["hardened"])
     reached += f"; hardened loses {lost:.1f} points of clean top-1"
     again = t["hardened"].set_index(["network", "attack", "defense"]).restoration
     hard = [
