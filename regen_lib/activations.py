@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.banks import Bank, Threat
-from regen_lib.lanes import lane_fooling, predictions, split, still_running, to_bank
+from regen_lib.lanes import Best, lane_fooling, predictions, split
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import generator
 
@@ -69,7 +69,7 @@ def raise_activations(
     rng = generator(seed, attack)
     v = (torch.rand(count, *pixels.shape[1:], generator=rng) * 2 - 1).mul_(threat.xi).requires_grad_()
     optimizer = torch.optim.Adam([v], lr=rate * threat.xi)
-    best, fooling, history, stale = threat.fill(v.detach()), [0.0] * count, [], 0
+    best = Best(threat.fill(v.detach()), threat.target, PATIENCE)
     with convolutions(network) as outputs:
         for step in (progress := tqdm(range(1, steps + 1), desc=attack)):
             images = inputs(rng)
@@ -82,16 +82,11 @@ def raise_activations(
                 v.copy_(threat.project(v))
                 if step % check == 0:
                     made = threat.fill(v)
-                    ratios = lane_fooling(network, parts, clean, made, range(count))
-                    stale = 0 if any(ratios[k] > fooling[k] for k in range(count)) else stale + 1
-                    for k in range(count):
-                        if ratios[k] >= fooling[k]:
-                            best[k], fooling[k] = made[k], ratios[k]
-                    history.append(sum(fooling) / count)
-                    progress.set_postfix(fooling=f"{history[-1]:.2f}")
-                    if stale == PATIENCE or not still_running(fooling, threat.target):
+                    best.look(made, lane_fooling(network, parts, clean, made, range(count)), range(count))
+                    progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
+                    if best.over:
                         break
                 for k in range(count):
                     if halve(step, k, v[k]):
                         v[k] /= 2
-    return to_bank(attack, network, threat, best, fooling, history, seed)
+    return best.bank(attack, network, threat, seed)

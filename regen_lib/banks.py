@@ -1,7 +1,7 @@
 """Threat models, and banks of universal perturbations made under them."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -51,7 +51,7 @@ class Bank:
     """Universal perturbations ``[K, C, H, W]`` float32 in pixels, and how they came about.
 
     ``network_hash`` names the weights they were made for, ``fooling`` is each one's fooling ratio on the images it was
-    made from, ``history`` their mean after each pass over the images.
+    made from, ``history`` their mean after each pass over the images, ``gradients`` what each cost: images whose gradient was taken.
     """
 
     perturbations: Tensor
@@ -62,6 +62,7 @@ class Bank:
     seed: int
     fooling: tuple[float, ...]
     history: tuple[float, ...] = field(default=())
+    gradients: float = 0.0
 
     def __post_init__(self) -> None:
         v = self.perturbations
@@ -87,9 +88,8 @@ class Bank:
 
     def scaled(self, xi: float) -> "Bank":
         """The same directions at another ``xi``."""
-        threat = Threat(self.threat.norm, xi, self.threat.target)
-        v = threat.project(self.perturbations * (xi / self.threat.xi))
-        return Bank(v, threat, self.attack, self.network, self.network_hash, self.seed, self.fooling, self.history)
+        threat = replace(self.threat, xi=xi)
+        return replace(self, perturbations=threat.project(self.perturbations * (xi / self.threat.xi)), threat=threat)
 
 
 def save_bank(path: Path, bank: Bank) -> None:
@@ -107,7 +107,7 @@ def load_bank(path: Path, *, network: nn.Module | None = None, shape: tuple[int,
     """
     tensors, metadata = read_tensors(path, "bank")
     threat = Threat(float(metadata["threat"]["norm"]), metadata["threat"]["xi"], metadata["threat"]["target"])
-    fields = {key: metadata[key] for key in ("attack", "network", "network_hash", "seed")}
+    fields = {key: metadata[key] for key in ("attack", "network", "network_hash", "seed", "gradients")}
     try:
         bank = Bank(tensors["perturbations"], threat, **fields, fooling=tuple(metadata["fooling"]), history=tuple(metadata["history"]))
     except StudyError as error:

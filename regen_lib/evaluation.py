@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.banks import Bank
+from regen_lib.errors import StudyError
 from regen_lib.images import Images
 from regen_lib.inference import draw, predict
 from regen_lib.lanes import lane_fooling, predictions, split
@@ -40,8 +41,10 @@ def evaluate(
     Every image carries one perturbation of the bank, drawn uniformly (the same for all defences), as in the authors'
     release. ``clean`` holds each defence's predictions without perturbation; those of ``undefended`` are the denominator of
     Eq. 9. ``metric`` is what the 95 % interval is of: ``restoration`` or ``accuracy``. One more row a defence, ``mean``,
-    averages over the banks ``mean_over``. ``paper`` maps (defence, bank) to the paper's value of that metric.
+    averages over the banks ``mean_over``, all of one norm and xi. ``paper`` maps (defence, bank) to the paper's value of that metric.
     """
+    if len({(banks[name].threat.norm, banks[name].threat.xi) for name in mean_over}) > 1:
+        raise StudyError(f"table {table}: a mean over {', '.join(mean_over)}, which differ in norm or xi: average banks of one threat")
     truth = images.labels
     rows: list[dict[str, Any]] = []
     for defense, network in tqdm(defended.items(), desc=f"table {table}, {family}", leave=False):

@@ -10,7 +10,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from regen_lib.paper import ATTACK_TITLES, TITLES
 
@@ -143,39 +142,6 @@ def ablation(results: pd.DataFrame) -> Figure:
         axis.set_xlabel(label)
     axes[0].set_ylabel("restoration accuracy")
     axes[0].legend(loc="lower right")
-    return figure
-
-
-def fooling(banks: pd.DataFrame, control: str) -> Figure:
-    """Fooling ratio of every bank on unseen images, a panel a network; the line is the control's.
-
-    Columns ``network, bank, fooling_unseen, fooling_unseen_min``; the thin bar reaches down to the weakest member.
-    """
-    names, order = list(banks.network.unique()), [bank for bank in banks.bank.unique() if bank != control]
-    figure, axes = panels(names, height=2.6)
-    for axis, name in zip(axes[0], names, strict=True):
-        part = banks[banks.network == name].set_index("bank")
-        mean, weakest = part.fooling_unseen[order], part.fooling_unseen_min[order]
-        error = [mean - weakest, 0 * mean]
-        axis.errorbar(mean, range(len(order)), xerr=error, fmt="o", color=BLUE, markersize=4, label="mean of the bank, to its weakest")
-        axis.axvline(part.fooling_unseen[control], color=GREY, linestyle="--", linewidth=1, label=ATTACK_TITLES.get(control, control))
-        rows_of_attacks(axis, order, "fooling ratio")
-    legend_below(figure, axes[0, 0])
-    return figure
-
-
-def attack_curves(curves: pd.DataFrame) -> Figure:
-    """Fig. 6: fooling ratio of a white-box attacker against passes over its images: columns ``defense, passes, fooling``."""
-    style()
-    figure, axis = plt.subplots(figsize=(4.6, 2.8), layout="constrained")
-    for defense, part in curves.groupby("defense", sort=False):
-        color, marker, label = HARDENED if defense == "hardened" else DEFENSE_STYLE[str(defense)]
-        axis.plot(part.passes, part.fooling, color=color, marker=marker, markersize=3, label=label)
-    axis.axhline(0.42, color="black", linewidth=0.8, linestyle=":", label="the paper's hardened network, 0.42")
-    axis.set(xlabel="passes over the attacker's images", ylabel="fooling ratio", ylim=(0, 1), xscale="log")
-    axis.xaxis.set_major_formatter(ScalarFormatter())
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.legend(fontsize=7)
     return figure
 
 

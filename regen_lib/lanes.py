@@ -1,6 +1,7 @@
 """What attacks share that make all perturbations of a bank side by side, one lane each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from regen_lib.banks import Bank, Threat
 from regen_lib.errors import StudyError
 from regen_lib.inference import predict
 from regen_lib.metrics import fooling_ratio
+
+GAIN = 0.005  # of the mean fooling ratio: less is no gain
 
 
 def split(pixels: Tensor, count: int) -> Tensor:
@@ -30,17 +33,66 @@ def lane_fooling(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, la
     return [fooling_ratio(clean[k], predict(network, parts[k], v[k : k + 1])) for k in lanes]
 
 
+@contextmanager
+def gradients_counted(network: nn.Module) -> Iterator[list[int]]:
+    """What an attack costs on any machine: the list fills with the images of each gradient taken within.
+
+    Counted where a gradient passes the network's first layer that has weights.
+    """
+    first = next(module for module in network.modules() if any(True for _ in module.parameters(recurse=False)))
+    seen: list[int] = []
+
+    def watch(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda gradient: seen.append(len(gradient)))
+
+    handle = first.register_forward_hook(watch)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+class Best:
+    """Each lane's best perturbation so far: from one pass to the next a fooling ratio rises and falls.
+
+    ``history`` is the mean of the best ratios after each pass. ``patience`` passes in a row in which this gains less than
+    ``GAIN`` end an attack (0: only the target does).
+    """
+
+    def __init__(self, v: Tensor, target: float, patience: int = 0) -> None:
+        self.v, self.target, self.patience = v.clone(), target, patience
+        self.fooling, self.history = [0.0] * len(v), [0.0]
+
+    def look(self, v: Tensor, ratios: Sequence[float], lanes: Sequence[int]) -> None:
+        """Take note of a pass: ``v`` ``[K, C, H, W]``, and the fooling ratio of each of its ``lanes`` that took part."""
+        for k, ratio in zip(lanes, ratios, strict=True):
+            if ratio >= self.fooling[k]:
+                self.v[k], self.fooling[k] = v[k], ratio
+        self.history.append(sum(self.fooling) / len(self.fooling))
+
+    @property
+    def running(self) -> list[int]:
+        """The lanes that have not reached the target fooling ratio."""
+        return [k for k, ratio in enumerate(self.fooling) if ratio < self.target]
+
+    @property
+    def over(self) -> bool:
+        """Whether the attack may end."""
+        stale = 0 < self.patience < len(self.history) and self.history[-1] - self.history[-1 - self.patience] < GAIN
+        return stale or not self.running
+
+    def bank(self, attack: str, network: nn.Module, threat: Threat, seed: int) -> Bank:
+        """The best of every lane."""
+        return to_bank(attack, network, threat, self.v, self.fooling, self.history[1:], seed)
+
+
 def to_bank(
     attack: str, network: nn.Module, threat: Threat, v: Tensor, fooling: Sequence[float], history: Sequence[float], seed: int
 ) -> Bank:
     """The finished lanes as a bank."""
     name = getattr(network, "family", type(network).__name__)
     return Bank(v.contiguous(), threat, attack, name, weights_hash(network), seed, tuple(fooling), tuple(history))
-
-
-def still_running(fooling: Sequence[float], target: float) -> list[int]:
-    """The lanes that have not reached the target fooling ratio."""
-    return [k for k, ratio in enumerate(fooling) if ratio < target]
 
 
 def shuffled(parts: Tensor, generators: Sequence[torch.Generator]) -> Tensor:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from regen_lib import report
 from regen_lib.artifacts import write_table
@@ -24,21 +25,23 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def collect(folder: Path) -> pd.DataFrame:
-    """One row a stage (and network): CPU seconds, peak memory, machine. :class:`StudyError` where nothing has run."""
+def collect(folder: Path, lock: Path) -> pd.DataFrame:
+    """One row a stage (and network) of ``dvc.lock``: CPU seconds, peak memory, machine. :class:`StudyError` where nothing has run."""
     rows = []
-    for path in sorted(folder.glob("*.json")):
-        stage, _, network = path.stem.partition("-")
-        rows.append({"stage": stage, "network": network, **json.loads(path.read_text())})
+    for name in sorted(yaml.safe_load(lock.read_text())["stages"] if lock.is_file() else []):
+        stage, _, item = name.partition("@")
+        path = folder / f"{name.replace('@', '-')}.json"
+        if path.is_file():
+            rows.append({"stage": stage, "network": item, **json.loads(path.read_text())})
     if not rows:
-        raise StudyError(f"{folder} is empty: run `dvc repro` first")
+        raise StudyError(f"{folder} holds no stage of {lock}: run `dvc repro` first")
     return pd.DataFrame(rows).assign(machine=processor())
 
 
 def main() -> int:
     """Write metrics/minutes.csv and the README; returns the exit status."""
     try:
-        write_table(Path("metrics/minutes.csv"), collect(EXECUTED))
+        write_table(Path("metrics/minutes.csv"), collect(EXECUTED, Path("dvc.lock")))
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

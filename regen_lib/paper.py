@@ -15,6 +15,7 @@ ATTACK_TITLES = {
     "spgd": "sPGD",
     "sga": "SGA",
     "spgd_targeted": "sPGD, targeted",
+    "spgd_truth": "sPGD, true labels",
     "random_signs": "random signs",
     "random_l2": "random, l2",
     "mean": "mean of all",

@@ -20,7 +20,8 @@ MARKERS = {
     for part in ("results", "findings", "minutes")
 }
 FILES = (
-    *("banks", "choices", "clipping", "fig2", "fig3", "figS2", "fig6_test", "hardened", "synthesis", "unseen"),
+    *("banks", "choices", "clipping", "costs", "excitation", "fig2", "fig3", "figS2", "fig6_test", "hardened", "margins", "synthesis"),
+    "unseen",
     *("table1", "table2", "table3", "table4", "table5", "table6"),
 )
 COLUMNS = {

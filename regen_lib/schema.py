@@ -73,7 +73,7 @@ class BankSection(Section):
     split: Literal["train", "validation"]
     start: int = Field(ge=0)
     images: int = Field(ge=1)
-    options: dict[str, int | float | str | list[float]]
+    options: dict[str, bool | int | float | str | list[float]]
 
     @model_validator(mode="after")
     def known(self) -> "BankSection":
@@ -168,6 +168,8 @@ class Generalization(Section):
     images: int = Field(ge=1)
     attacks: list[str] = Field(min_length=1)
     control: str
+    strengths: list[float] = Field(min_length=1)
+    costs: list[str] = Field(min_length=2)
     shown: list[str] = Field(min_length=1)
     fig5_network: Name
     fig5_layer: str
@@ -239,7 +241,8 @@ class Params(Section):
         if self.ablation.network not in self.study.networks:
             raise ValueError(f"ablation.network {self.ablation.network} is not in study.networks: choose one that is")
         made = {bank for section in self.unseen.values() for bank in section.banks}
-        for name in (*self.generalization.attacks, self.generalization.control, *self.generalization.shown):
+        given = self.generalization
+        for name in (*given.attacks, given.control, *given.costs, *given.shown):
             if name not in made | {"test"}:
                 raise ValueError(f"generalization names the bank {name!r}: give it a row in unseen")
         return self

@@ -71,7 +71,9 @@ def run(name: str, section: str, settings: list[str], stage: str) -> None:
     last = [c for c in executed.cells if c.cell_type == "code"][-1]
     if last.execution_count is None:
         raise StudyError(f"{source}: a cell stopped the notebook early, its last cell did not run; see {target}")
-    target.with_suffix(".json").write_text(json.dumps(usage()))
+    partial = target.with_suffix(".partial")
+    partial.write_text(json.dumps(usage()))
+    partial.replace(target.with_suffix(".json"))
 
 
 def usage() -> dict[str, float]:

@@ -1,23 +1,20 @@
 """The paper's tables: which networks meet which banks, everything else is :func:`regen_lib.evaluation.evaluate`."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from regen_lib.banks import Bank, load_bank
 from regen_lib.defenses import DEFENSES, build
 from regen_lib.evaluation import evaluate, summarise
-from regen_lib.images import Images, as_input
+from regen_lib.images import Images
 from regen_lib.inference import predict
 from regen_lib.networks import load_network
-from regen_lib.pictures import Shown
 from regen_lib.progress import tqdm
-from regen_lib.ranking import layer_inputs
-from regen_lib.regeneration import Regenerated, load_units
+from regen_lib.regeneration import load_units
 
 Cells = Mapping[tuple[str, str], float]
 ABLATION_RATIO = 0.5  # of the filters, while the number of units varies (Sec. 5.1)
@@ -52,6 +49,14 @@ class Suite:
     def rows(self, table: object, name: str, banks: Mapping[str, Bank], **options: Any) -> pd.DataFrame:
         """One network's part of a table."""
         return evaluate(str(table), name, self.defended[name], self.clean[name], banks, self.images, seed=self.seed, **options)
+
+    def compare(
+        self, table: object, name: str, networks: Mapping[str, nn.Module], banks: Mapping[str, Bank], **options: Any
+    ) -> pd.DataFrame:
+        """The same for networks that are not among the study's defences: :meth:`variants`."""
+        base = {"undefended": self.clean[name]["undefended"]}
+        clean = base | self.clean_predictions({key: network for key, network in networks.items() if key not in base})
+        return evaluate(str(table), name, networks, clean, banks, self.images, seed=self.seed, **options)
 
     def cross_network(self, table: object, *, clip: bool, xi: float | None, paper: Callable[[str], Cells]) -> pd.DataFrame:
         """Table 1: every network under the test UAPs made for every network; the interval is of top-1."""
@@ -100,7 +105,7 @@ class Suite:
         networks, whole = self.variants(name, variants), len(positions)
         specs: dict[str, Mapping[str, Any]] = {"undefended": {"units": 0, "ratio": 0.0}, **variants}
         banks = {attack: self.bank(name, attack) for attack in ("test", "test_l2")}
-        rows = evaluate(str(table), name, networks, self.clean_predictions(networks), banks, self.images, seed=self.seed, clip=clip)
+        rows = self.compare(table, name, networks, banks, clip=clip)
         units, ratio = (rows.defense.map({v: spec[key] for v, spec in specs.items()}) for key in ("units", "ratio"))
         by_units = rows[(ratio == ABLATION_RATIO) | (units == 0)].assign(sweep="units", value=units)
         by_ratio = rows[(units == whole) | (units == 0)].assign(sweep="ratio", value=ratio)
@@ -110,45 +115,13 @@ class Suite:
         """What else could have been chosen for the units: each variant beside ``reference``, under the ``tuning`` bank."""
         networks = self.variants(name, [reference, *variants])
         banks = {"tuning": self.bank(name, "tuning")}
-        rows = evaluate(str(table), name, networks, self.clean_predictions(networks), banks, self.images, seed=self.seed)
+        rows = self.compare(table, name, networks, banks)
         return rows.assign(setting=rows.defense.map({v: str(spec) for v, spec in variants.items()}))
 
     def variants(self, name: str, wanted: Iterable[str]) -> dict[str, nn.Module]:
-        """A network undefended and with each of the ``wanted`` sets of units."""
-        model = self.models[name]
-        return {"undefended": model} | {v: load_units(self.data / "units" / name / f"{v}.safetensors", model) for v in wanted}
-
-    def white_box(
-        self, table: object, name: str, defenses: Sequence[str], attacks: Sequence[str], *, paper: Cells | None = None
-    ) -> pd.DataFrame:
-        """Table 6: each defence under the banks made against itself; the interval is of top-1.
-
-        ``fooling_own`` is the strongest restart on the attacker's own images, ``fooling_half`` the mean at half of its passes.
-        """
-        networks = self.variants(name, [defense for defense in defenses if defense != "undefended"])
-        clean, parts = self.clean_predictions(networks), []
-        for defense in defenses:
-            banks = {attack: self.white_box_bank(name, defense, attack, networks[defense]) for attack in attacks}
-            target = {defense: networks[defense]}
-            rows = evaluate(str(table), name, target, clean, banks, self.images, seed=self.seed, metric="accuracy", paper=paper)
-            own = {attack: max(bank.fooling) for attack, bank in banks.items()}
-            half = {attack: half_way(bank.history) for attack, bank in banks.items()}
-            parts.append(rows.assign(fooling_own=rows.attack.map(own), fooling_half=rows.attack.map(half)))
-        return pd.concat(parts, ignore_index=True)
-
-    def white_box_bank(self, name: str, defense: str, attack: str, defended: nn.Module) -> Bank:
-        """What an attacker who knows the defence made against it."""
-        return load_bank(self.data / "banks" / name / f"{defense}_{attack}.safetensors", network=defended)
-
-    def attack_curves(self, name: str, defenses: Sequence[str], attack: str) -> pd.DataFrame:
-        """Fig. 6: fooling ratio on the attacker's own images after each pass, for each defence: ``defense, passes, fooling``."""
-        networks = self.variants(name, [defense for defense in defenses if defense != "undefended"])
-        rows = [
-            {"network": name, "defense": defense, "passes": index + 1, "fooling": ratio}
-            for defense in defenses
-            for index, ratio in enumerate(self.white_box_bank(name, defense, attack, networks[defense]).history)
-        ]
-        return pd.DataFrame(rows)
+        """A network with each of the ``wanted`` sets of units; ``undefended``, which always comes first, is the network itself."""
+        model, folder = self.models[name], self.data / "units" / name
+        return {"undefended": model} | {v: load_units(folder / f"{v}.safetensors", model) for v in wanted if v != "undefended"}
 
     def clipping(self, table: object, table2: pd.DataFrame, *, clip: bool, xi: float | None) -> pd.DataFrame:
         """The networks' own UAPs, x + v clipped to [0, 255] and not: ``table2``, made with ``clip``, beside its opposite."""
@@ -164,44 +137,6 @@ class Suite:
         """A row for each of these banks on every network, and for ``strengths`` on the network ``strong``."""
         wanted = [(network, bank) for network in self.names for bank in names] + [(strong, bank) for bank in strengths]
         return pd.DataFrame([{"bank": bank, **self.summary(network, self.bank(network, bank))} for network, bank in tqdm(wanted)])
-
-    def showcase(self, name: str, attacks: Iterable[str], *, image: int) -> list[Shown]:
-        """Fig. 1: one image as it is and under each attack, with what every defence says of it and how surely."""
-        x = as_input(self.images.pixels[image : image + 1])
-        cases = {"clean": torch.zeros_like(x)} | {attack: self.bank(name, attack).perturbations[:1] for attack in attacks}
-        shown = []
-        for case, v in cases.items():
-            with torch.no_grad():
-                sure = {defense: network(x + v).softmax(1)[0] for defense, network in self.defended[name].items()}
-            says = {defense: (int(p.argmax()), float(p.max())) for defense, p in sure.items()}
-            shown.append(Shown(case, (x + v)[0], v[0], says))
-        return shown
-
-    def most_fooled(self, name: str, attacks: Iterable[str]) -> int:
-        """The first of the images that the most of these attacks get past the undefended network, which knows it unperturbed."""
-        clean, count = self.clean[name]["undefended"], torch.zeros(len(self.images))
-        for attack in attacks:
-            count += predict(self.models[name], self.images.pixels, self.bank(name, attack).perturbations[:1]) != clean
-        return int((count * (clean == self.images.labels)).argmax())
-
-    def feature_maps(self, name: str, layer: str, attacks: Iterable[str], *, image: int) -> dict[str, tuple[Tensor, Tensor]]:
-        """Fig. 5: the most vulnerable filter of ``layer`` for one image, clean and under each attack: before and after its unit."""
-        defended = self.defended[name]["ours"]
-        regenerated = defended.get_submodule(layer)
-        assert isinstance(regenerated, Regenerated)
-        x = as_input(self.images.pixels[image : image + 1])
-        cases = {"clean": torch.zeros_like(x)} | {attack: self.bank(name, attack).perturbations[:1] for attack in attacks}
-        channel, maps = int(regenerated.unit.channels[0]), {}
-        for case, v in cases.items():
-            inputs = layer_inputs(self.models[name], [layer], x + v)[layer]
-            with torch.no_grad():
-                maps[case] = (regenerated.conv(inputs)[0, channel], regenerated(inputs)[0, channel])
-        return maps
-
-
-def half_way(history: Sequence[float]) -> float:
-    """The largest fooling ratio reached in the first half of an attack's passes."""
-    return max(history[: (len(history) + 1) // 2])
 
 
 def rescaled(bank: Bank, xi: float | None) -> Bank:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -57,15 +57,31 @@ class Noise:
         return x.clamp_(0, 255) if self.clip else x
 
 
+class Objective(Protocol):
+    """What :func:`fit` minimises: a scalar from a mini-batch, with the run's generator for whatever is random."""
+
+    def __call__(self, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor: ...
+
+
 def fit(
-    network: nn.Module, trainable: Iterable[nn.Module], images: Images, recipe: Recipe, *, seed: int, name: str, noise: Noise | None = None
+    network: nn.Module,
+    trainable: Iterable[nn.Module],
+    images: Images,
+    recipe: Recipe,
+    *,
+    seed: int,
+    name: str,
+    noise: Noise | None = None,
+    objective: Objective | None = None,
 ) -> list[float]:
     """Minimise Eq. 7 over the parameters of the ``trainable`` parts of ``network``; all else stays bit-identical.
 
-    ``noise`` perturbs images of every mini-batch; each image is mirrored at random. Returns the mean cross-entropy of
-    each epoch. :class:`StudyError` where the loss is no longer finite.
+    ``noise`` perturbs images of every mini-batch; each image is mirrored at random. Another ``objective`` takes the place of
+    the cross-entropy: a scalar from images ``[b, C, H, W]``, labels and the run's generator. Returns its mean over each
+    epoch. :class:`StudyError` where the loss is no longer finite.
     """
     trainable = list(trainable)
+    objective = objective or partial(cross_entropy, network, noise)
     network.eval().requires_grad_(False)
     for part in trainable:
         part.train().requires_grad_(True)
@@ -81,24 +97,27 @@ def fit(
             batches = MiniBatches(images, each, recipe.batch, rng)
             rates = [rate_at(recipe, (epoch * len(batches) + step) / total) for step in range(len(batches))]
             progress = tqdm(batches, desc=f"{name} {epoch + 1}/{recipe.epochs}")
-            losses.append(
-                train_epoch(network, optimizer, progress, rates, (lambda x: x) if noise is None else partial(noise, generator=rng))
-            )
+            losses.append(train_epoch(optimizer, progress, rates, partial(objective, rng=rng)))
             if not math.isfinite(losses[-1]):
                 raise StudyError(f"{name}: the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate ({recipe.rate})")
     network.eval().requires_grad_(False)
     return losses
 
 
+def cross_entropy(network: nn.Module, noise: Noise | None, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
+    """Eq. 7's loss of a mini-batch."""
+    return nn.functional.cross_entropy(network(x if noise is None else noise(x, rng)), y)
+
+
 def train_epoch(
-    network: nn.Module, optimizer: torch.optim.Optimizer, batches: Any, rates: Sequence[float], perturbed: Callable[[Tensor], Tensor]
+    optimizer: torch.optim.Optimizer, batches: Any, rates: Sequence[float], objective: Callable[[Tensor, Tensor], Tensor]
 ) -> float:
-    """One pass over ``batches`` (a progress bar of images and labels), each step at its own rate; the mean cross-entropy."""
+    """One pass over ``batches`` (a progress bar of images and labels), each step at its own rate; the mean of the objective."""
     loss_sum = 0.0
     for step, (x, y) in enumerate(batches, start=1):
         for group in optimizer.param_groups:
             group["lr"] = rates[step - 1]
-        loss = nn.functional.cross_entropy(network(perturbed(x)), y)
+        loss = objective(x, y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

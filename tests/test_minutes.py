@@ -26,10 +26,11 @@ def test_usage_counts_finished_children() -> None:
 
 def test_stages_become_rows(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="run `dvc repro` first"):
-        collect(tmp_path)
-    for stage, seconds in (("units-vgg16", 3.0), ("units-vgg_f", 4.0), ("evaluation", 5.0)):
+        collect(tmp_path, tmp_path / "dvc.lock")
+    for stage, seconds in (("units-vgg16", 3.0), ("units-vgg_f", 4.0), ("evaluation", 5.0), ("gone-vgg16", 9.0)):
         (tmp_path / f"{stage}.json").write_text(json.dumps({"cpu_seconds": seconds, "peak_mb": 100.0}))
-    table = collect(tmp_path)
+    (tmp_path / "dvc.lock").write_text("stages: {units@vgg16: {}, units@vgg_f: {}, evaluation: {}, report: {}}")
+    table = collect(tmp_path, tmp_path / "dvc.lock")  # what no longer is a stage does not count
     assert table.groupby("stage").cpu_seconds.sum().to_dict() == {"evaluation": 5.0, "units": 7.0}
     assert list(table.network) == ["", "vgg16", "vgg_f"]
     assert table.machine.str.len().min() > 0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.artifacts import weights_hash
+from regen_lib.attackers import late_gain
 from regen_lib.attacks.random_signs import random_signs
 from regen_lib.attacks.spgd import spgd
 from regen_lib.banks import Bank, Threat, load_bank, save_bank
@@ -20,7 +21,6 @@ from regen_lib.inference import predict
 from regen_lib.regeneration import regenerate, units
 from regen_lib.secondary import harden, mixture
 from regen_lib.synthesis import nearest_cosine
-from regen_lib.tables import half_way
 from regen_lib.training import Recipe
 from tests.conftest import draw
 
@@ -76,9 +76,9 @@ def test_white_box_beats_black_box(network: nn.Module, images: Images) -> None:
     assert fooled(defended) > fooled(network)
 
 
-@pytest.mark.parametrize(("history", "expected"), [([0.1], 0.1), ([0.1, 0.5], 0.1), ([0.3, 0.2, 0.9], 0.3), ([0.1, 0.4, 0.2, 0.9], 0.4)])
-def test_half_way(history: list[float], expected: float) -> None:
-    assert half_way(history) == expected
+@pytest.mark.parametrize(("history", "expected"), [([0.1], 0.0), ([0.1, 0.5], 0.4), ([0.3, 0.2, 0.9], 0.6), ([0.1, 0.4, 0.2, 0.3], 0.0)])
+def test_late_gain(history: list[float], expected: float) -> None:
+    assert late_gain(history) == pytest.approx(expected)
 
 
 def test_the_mean_over_attacks_by_hand(network: nn.Module, images: Images) -> None:
@@ -90,3 +90,6 @@ def test_the_mean_over_attacks_by_hand(network: nn.Module, images: Images) -> No
         assert rows[column]["mean"] == pytest.approx((rows[column]["a"] + rows[column]["b"]) / 2)
     width: pd.Series = rows.ci_high - rows.ci_low
     assert 0 < width["mean"] < max(width["a"], width["b"]) * 1.0001
+    other = {**banks, "b": banks["b"].scaled(40.0)}
+    with pytest.raises(StudyError, match="average banks of one threat"):
+        evaluate("5", "vgg16", {"undefended": network}, clean, other, images, seed=0, mean_over=("a", "b"))

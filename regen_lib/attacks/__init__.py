@@ -5,6 +5,7 @@ each from its own disjoint part of ``pixels`` (uint8 ``[N, C, H, W]``).
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +30,18 @@ def find(name: str) -> "Callable[..., Bank]":
 
 
 def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str, Any], *, seed: int) -> "Bank":
-    """The bank that a row of params.yaml describes: attack, norm, xi, target, count, split, start, images, options."""
+    """The bank that a row of params.yaml describes: attack, norm, xi, target, count, split, start, images, options.
+
+    The option ``truth`` hands the images' labels to an attack that can use them.
+    """
     from regen_lib.banks import Threat
+    from regen_lib.lanes import gradients_counted
 
     start, stop = spec["start"], spec["start"] + spec["images"]
-    pixels = splits[spec["split"]].first(stop).pixels[start:]
+    images, options = splits[spec["split"]].first(stop), dict(spec["options"])
+    if options.pop("truth", False):
+        options["labels"] = images.labels[start:]
     threat = Threat(float(spec["norm"]), float(spec["xi"]), spec["target"])
-    return find(spec["attack"])(network, pixels, threat, seed=seed, count=spec["count"], **spec["options"])
+    with gradients_counted(network) as gradients:
+        bank = find(spec["attack"])(network, images.pixels[start:], threat, seed=seed, count=spec["count"], **options)
+    return replace(bank, gradients=sum(gradients) / len(bank))

@@ -68,7 +68,7 @@ def generator_loss(network: nn.Module, x: Tensor, v: Tensor, loss: str, towards:
     with torch.no_grad():
         clean = network(x)
     if towards >= 0:
-        return nn.functional.cross_entropy(network(x + v), torch.full((len(x),), towards)).log()
-    if loss == "least":
-        return nn.functional.cross_entropy(network(x + v), clean.argmin(1)).log()
-    return -nn.functional.cross_entropy(network(x + v), clean.argmax(1)).log()
+        goal, sign = torch.full((len(x),), towards), 1
+    else:
+        goal, sign = (clean.argmin(1), 1) if loss == "least" else (clean.argmax(1), -1)
+    return sign * nn.functional.cross_entropy(network(x + v), goal).log()

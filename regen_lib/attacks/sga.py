@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from regen_lib.ascent import direction, loss_gradient
 from regen_lib.banks import Bank, Threat
-from regen_lib.lanes import lane_fooling, predictions, shuffled, split, to_bank
+from regen_lib.lanes import Best, lane_fooling, predictions, shuffled, split
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import generator
 
@@ -18,6 +18,7 @@ def sga(
     seed: int,
     count: int,
     passes: int = 20,
+    patience: int = 0,
     batch: int = 250,
     inner: int = 10,
     repeats: int = 4,
@@ -27,13 +28,14 @@ def sga(
 
     For each mini-batch of ``batch`` images a trial perturbation walks ``repeats`` times over its sub-batches of ``inner``
     images by sign steps of ``step * xi``; the gradients met on the way are added up, and the perturbation itself takes one
-    step along their sum. The loss is sPGD's: cross-entropy to the clean predictions, clipped at 9.
+    step along their sum. The loss is sPGD's: cross-entropy to the clean predictions, clipped at 9. It ends as
+    sPGD does; the best pass counts.
     """
     parts = split(pixels, count)
     clean = predictions(network, parts)
     generators = [generator(seed, "sga", k) for k in range(count)]
     v, size, lanes = torch.zeros(count, *pixels.shape[1:]), step * threat.xi, range(count)
-    fooling, history = [0.0] * count, []
+    best = Best(v, threat.target, patience)
     for _ in (progress := tqdm(range(passes), desc="sga")):
         for chosen in shuffled(parts, generators).split(batch, dim=1):
             trial, total = v, torch.zeros_like(v)
@@ -43,7 +45,8 @@ def sga(
                     slope = loss_gradient(network, parts, clean, trial, part)
                     trial, total = threat.project(trial + size * direction(slope, threat.norm)), total + slope
             v = threat.project(v + size * direction(total, threat.norm))
-        fooling = lane_fooling(network, parts, clean, v, lanes)
-        history.append(sum(fooling) / count)
-        progress.set_postfix(fooling=f"{history[-1]:.2f}")
-    return to_bank("sga", network, threat, v, fooling, history, seed)
+        best.look(v, lane_fooling(network, parts, clean, v, lanes), lanes)
+        progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
+        if best.over:
+            break
+    return best.bank("sga", network, threat, seed)

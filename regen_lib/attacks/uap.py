@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from regen_lib.banks import Bank, Threat
 from regen_lib.deepfool import MAX_STEPS, deepfool
 from regen_lib.images import as_input
-from regen_lib.lanes import lane_fooling, predictions, shuffled, split, still_running, to_bank
+from regen_lib.lanes import Best, lane_fooling, predictions, shuffled, split
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import generator
 
@@ -14,35 +14,41 @@ CHUNK = 256  # images in one DeepFool batch: keeps the activations in cache
 
 
 def uap(
-    network: nn.Module, pixels: Tensor, threat: Threat, *, seed: int, count: int, passes: int = 10, batch: int = 1, classes: int = 10
+    network: nn.Module,
+    pixels: Tensor,
+    threat: Threat,
+    *,
+    seed: int,
+    count: int,
+    passes: int = 10,
+    patience: int = 0,
+    batch: int = 1,
+    classes: int = 10,
 ) -> Bank:
     """``count`` universal perturbations, each from its own part of ``pixels`` uint8 ``[N, C, H, W]``, images not clipped.
 
     In every pass, for each image whose predicted class ``v`` does not change yet, ``v <- project(v + deepfool(x + v))``.
     ``batch=1`` is the reference order, one image at a time; a larger batch takes the steps of its images at the same ``v``
     and adds them up. As in the reference, a step is dropped where DeepFool ran out of iterations. A lane stops at the
-    target fooling ratio on its own images, at the latest after ``passes``, and gives the perturbation of its best pass: from
-    one pass to the next the ratio rises and falls.
+    target fooling ratio on its own images, all of them at the latest after ``passes``, or after ``patience`` passes without
+    gain; each gives the perturbation of its best pass.
     """
     parts = split(pixels, count)
     clean = predictions(network, parts)
     generators = [generator(seed, "uap", k) for k in range(count)]
     v = torch.zeros(count, *pixels.shape[1:])
-    best, fooling, history = v.clone(), [0.0] * count, []
+    best = Best(v, threat.target, patience)
     for _ in (progress := tqdm(range(passes), desc="uap")):
         order = shuffled(parts, generators)
-        lanes = torch.tensor(still_running(fooling, threat.target))
+        lanes = torch.tensor(best.running)
         for start in range(0, parts.shape[1], batch):
             chosen = order[lanes, start : start + batch]
             v[lanes] = threat.project(v[lanes] + steps(network, parts, clean, v, lanes, chosen, classes))
-        for k, ratio in zip(lanes.tolist(), lane_fooling(network, parts, clean, v, lanes.tolist()), strict=True):
-            if ratio >= fooling[k]:
-                best[k], fooling[k] = v[k], ratio
-        history.append(sum(fooling) / count)
-        progress.set_postfix(fooling=f"{history[-1]:.2f}", running=len(still_running(fooling, threat.target)))
-        if not still_running(fooling, threat.target):
+        best.look(v, lane_fooling(network, parts, clean, v, lanes.tolist()), lanes.tolist())
+        progress.set_postfix(fooling=f"{best.history[-1]:.2f}", running=len(best.running))
+        if best.over:
             break
-    return to_bank("uap", network, threat, best, fooling, history, seed)
+    return best.bank("uap", network, threat, seed)
 
 
 def steps(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, lanes: Tensor, chosen: Tensor, classes: int) -> Tensor:
