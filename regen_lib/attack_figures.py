@@ -5,11 +5,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from regen_lib.figures import BLUE, DEFENSE_STYLE, GREEN, GREY, HARDENED, ORANGE, legend_below, panels, rows_of_attacks, style
-from regen_lib.paper import ATTACK_TITLES, TITLES
+from regen_lib.paper import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
+CURVE_STYLE = {**DEFENSE_STYLE, "hardened": HARDENED}
 COST_STYLE = {"test": (ORANGE, "s"), "spgd": (BLUE, "o"), "spgd_truth": (GREY, "D"), "sga": (GREEN, "^")}
 
 
@@ -79,8 +80,7 @@ def costs(table: pd.DataFrame) -> Figure:
             color, marker = COST_STYLE[str(attack)]
             label = ATTACK_TITLES.get(str(attack), str(attack))
             axis.plot(line.gradients / 1000, line.fooling, color=color, marker=marker, markersize=3, label=label)
-        axis.set(ylim=(0, 1), xlabel="gradients (thousand images)")
-        plain_log(axis)
+        axis.set(xlim=(0, None), ylim=(0, 1), xlabel="gradients (thousand images)")
     axes[0, 0].set_ylabel("fooling ratio")
     legend_below(figure, axes[0, 0])
     return figure
@@ -91,8 +91,8 @@ def attack_curves(curves: pd.DataFrame) -> Figure:
     style()
     figure, axis = plt.subplots(figsize=(6.2, 2.8), layout="constrained")
     for defense, part in curves.groupby("defense", sort=False):
-        color, marker, label = HARDENED if defense == "hardened" else DEFENSE_STYLE[str(defense)]
-        axis.plot(part.passes, part.fooling, color=color, marker=marker, markersize=3, label=label)
+        color, marker, label = CURVE_STYLE.get(str(defense), ("black", "^", DEFENSE_TITLES.get(str(defense), str(defense))))
+        axis.plot(part.passes, part.fooling, color=color, marker=marker, markersize=4, markevery=0.1, label=label)
     axis.axhline(0.42, color="black", linewidth=0.8, linestyle=":", label="the paper's hardened network, 0.42")
     axis.set(xlabel="passes over the attacker's images", ylabel="fooling ratio", ylim=(0, 1))
     plain_log(axis)
@@ -103,5 +103,6 @@ def attack_curves(curves: pd.DataFrame) -> Figure:
 def plain_log(axis: Axes) -> None:
     """A logarithmic axis with numbers as people write them."""
     axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())

@@ -4,7 +4,7 @@ import pandas as pd
 
 from regen_lib.comparisons import at_equal_cost
 from regen_lib.masking import restored
-from regen_lib.paper import ATTACK_TITLES, TITLES
+from regen_lib.paper import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 Tables = dict[str, pd.DataFrame]
 Finding = tuple[str, str, str]  # the claim, the paper's figure, ours
@@ -25,7 +25,7 @@ def spread(values: pd.Series, form: str = ".2f") -> str:
 
 def findings(tables: Tables) -> str:
     """The paper's claims, one a row: what it says, what is measured here."""
-    parts = (of_filters, of_perturbations, of_units, of_attacks, of_unseen, of_attackers, of_choices)
+    parts = (of_filters, of_perturbations, of_units, of_attacks, of_unseen, of_attackers, of_home_ground, of_choices)
     rows = [row for part in parts for row in part(tables)]
     return "\n".join(["| claim | paper | here |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
 
@@ -100,9 +100,10 @@ def of_attacks(t: Tables) -> list[Finding]:
     strong = (
         f"attacks on undefended networks (lowest fooling ratio over networks; above random signs at xi {xi:g}, and at the best xi up to it)"
     )
+    fits = "where a pass fits in (range over networks; lowest gain over UAP)"
     return [
         (strong, "", "; ".join(gain)),
-        ("fooling ratio within the work that UAP took (range over networks; lowest gain over UAP)", "", "; ".join(costs)),
+        (f"fooling ratio within the work that UAP took, {fits}", "", "; ".join(costs)),
         (
             f"G-UAP raises the energy of activations; that is not what fools {TITLES[network]} (mean gain per convolution)",
             "",
@@ -148,6 +149,18 @@ def of_attackers(t: Tables) -> list[Finding]:
         ("attackers who know the units (Table 6: fooling ratio on test images)", "not given as such", "; ".join(white)),
         (f"a white-box UAP attacker's best fooling ratio (Fig. 6: {network})", "hardened 0.42", reached),
     ]
+
+
+def of_home_ground(t: Tables) -> list[Finding]:
+    """Notebook 08: whether each rival does here what it was made for."""
+    table = t["defenses"]
+    uaps = table[table.attack == "test"].groupby("defense").restoration
+    parts = [f"{DEFENSE_TITLES[d]} restoration under UAPs {spread(uaps.get_group(d))}" for d in ("prn", "prn_det", "hgd")]
+    by = t["home"].groupby(["measure", "defense"]).value
+    rest = {"found": "UAP images found", "false alarms": "false alarms", "PGD top-1": "PGD top-1", "targeted success": "targeted success"}
+    for (measure, defense), values in by:
+        parts.append(f"{DEFENSE_TITLES[str(defense)]}, {rest[str(measure)]} {spread(values)}")
+    return [("every rival on its home ground (range over networks)", "their own papers", "; ".join(parts))]
 
 
 def of_choices(t: Tables) -> list[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from regen_lib import verdict
 from regen_lib.artifacts import write_bytes
 from regen_lib.errors import StudyError
 from regen_lib.findings import findings
@@ -17,11 +18,11 @@ from regen_lib.paper import TITLES
 
 MARKERS = {
     part: (f"<!-- {part}: written by `python -m regen_lib.report` -->", f"<!-- end of {part} -->")
-    for part in ("results", "findings", "minutes")
+    for part in ("results", "findings", "defenses", "minutes")
 }
 FILES = (
     *("banks", "choices", "clipping", "costs", "excitation", "fig2", "fig3", "figS2", "fig6_test", "hardened", "margins", "synthesis"),
-    "unseen",
+    *("unseen", "defenses", "table4_defenses", "table6_defenses", "defense_costs", "home"),
     *("table1", "table2", "table3", "table4", "table5", "table6"),
 )
 COLUMNS = {
@@ -99,12 +100,17 @@ def places(network: str) -> dict[str, tuple[str, str, str]]:
     return {attack: (table, network, attack) for table, attack in COLUMNS.values()}
 
 
+def measured(metrics: Path) -> pd.DataFrame | None:
+    """``metrics/minutes.csv``, where a run was measured."""
+    path = metrics / "minutes.csv"
+    return pd.read_csv(path) if path.is_file() else None
+
+
 def minutes(metrics: Path) -> str:
     """The README's block on cost: CPU seconds of each stage of the committed run, from ``metrics/minutes.csv``."""
-    path = metrics / "minutes.csv"
-    if not path.is_file():
+    table = measured(metrics)
+    if table is None:
         return "Not measured yet: `python -m regen_lib.minutes` after `make repro`."
-    table = pd.read_csv(path)
     stages = table.groupby("stage", sort=False).cpu_seconds.sum().sort_values(ascending=False)
     listed = " · ".join(f"{stage} {seconds:.0f}" for stage, seconds in stages.items())
     total, peak, machine = stages.sum() / 60, table.peak_mb.max() / 1000, table.machine.iloc[0]
@@ -122,7 +128,10 @@ def insert(readme: str, part: str, block: str) -> str:
 
 def update(readme: str, metrics: Path) -> str:
     """The README's text with every block written anew."""
-    for part, block in (("results", render(metrics)), ("findings", findings(read(metrics))), ("minutes", minutes(metrics))):
+    tables = read(metrics)
+    blocks = {"results": render(metrics), "findings": findings(tables), "minutes": minutes(metrics)}
+    blocks["defenses"] = verdict.block(tables, measured(metrics))
+    for part, block in blocks.items():
         readme = insert(readme, part, block)
     return readme
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from regen_lib.attacks import ATTACKS
+from regen_lib.defenses import RIVALS
 from regen_lib.paper import NETWORKS
 
 Fraction = Field(gt=0, le=1)
@@ -14,6 +15,13 @@ def known_network(name: str) -> str:
     """``name``, if the paper has such a network."""
     if name not in NETWORKS:
         raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
+    return name
+
+
+def known_rival(name: str) -> str:
+    """``name``, if there is such a defence."""
+    if name not in RIVALS:
+        raise ValueError(f"defense {name!r} is unknown: choose from {', '.join(RIVALS)}")
     return name
 
 
@@ -192,11 +200,30 @@ class WhiteBox(Section):
     images: int = Field(ge=1)
 
 
+class Rival(Section):
+    """Notebook 04b, one defence: what it is built with, what its training takes, and the recipe."""
+
+    options: dict[str, Any]
+    training: dict[str, Any]
+    recipe: RecipeSection | None
+
+
+class Comparison(Section):
+    """Notebook 08."""
+
+    images: int = Field(ge=1)
+    epsilon: float = Field(gt=0)
+    targeted: str
+    towards: int = Field(ge=0)
+    white_box: list[str] = Field(min_length=1)
+
+
 class Secondary(Section):
     """Notebooks 07a to 07c."""
 
     hardened: list[Name] = Field(min_length=1)
     fig6_network: Name
+    fig6_defenses: list[str] = Field(min_length=1)
     training: Hardening
     white_box: BanksSection
     fig6: BanksSection
@@ -230,6 +257,8 @@ class Params(Section):
     evaluation: Evaluation
     generalization: Generalization
     secondary: Secondary
+    rivals: dict[Annotated[str, AfterValidator(known_rival)], Rival]
+    comparison: Comparison
 
     @model_validator(mode="after")
     def consistent(self) -> "Params":
@@ -242,7 +271,10 @@ class Params(Section):
             raise ValueError(f"ablation.network {self.ablation.network} is not in study.networks: choose one that is")
         made = {bank for section in self.unseen.values() for bank in section.banks}
         given = self.generalization
-        for name in (*given.attacks, given.control, *given.costs, *given.shown):
+        for name in (*given.attacks, given.control, *given.costs, *given.shown, self.comparison.targeted):
             if name not in made | {"test"}:
-                raise ValueError(f"generalization names the bank {name!r}: give it a row in unseen")
+                raise ValueError(f"generalization or comparison names the bank {name!r}: give it a row in unseen")
+        for name in self.secondary.fig6_defenses:
+            if name not in {"undefended", "ours", "hardened", *self.rivals}:
+                raise ValueError(f"secondary.fig6_defenses names {name!r}: give it a row in rivals")
         return self

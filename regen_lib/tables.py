@@ -1,6 +1,6 @@
 """The paper's tables: which networks meet which banks, everything else is :func:`regen_lib.evaluation.evaluate`."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from regen_lib.banks import Bank, load_bank
-from regen_lib.defenses import DEFENSES, build
+from regen_lib.defenses import build
 from regen_lib.evaluation import evaluate, summarise
 from regen_lib.images import Images
 from regen_lib.inference import predict
@@ -23,18 +23,21 @@ ABLATION_RATIO = 0.5  # of the filters, while the number of units varies (Sec. 5
 class Suite:
     """The networks of the study, each with its defences and banks, and the test images they are judged on.
 
-    ``data`` is the folder with ``networks``, ``units`` and ``banks``. Clean predictions are made once, for all tables.
+    ``data`` is the folder with ``networks``, ``units``, ``defenses`` and ``banks``. Clean predictions are made once, for all
+    tables.
     """
 
-    def __init__(self, data: Path, networks: Iterable[str], images: Images, *, seed: int) -> None:
-        self.data, self.names, self.images, self.seed = data, list(networks), images, seed
+    def __init__(
+        self, data: Path, networks: Iterable[str], images: Images, *, seed: int, defenses: Sequence[str] = ("undefended", "ours")
+    ) -> None:
+        self.data, self.names, self.images, self.seed, self.defenses = data, list(networks), images, seed, tuple(defenses)
         self.models = {name: load_network(data / "networks" / f"{name}.safetensors") for name in self.names}
         self.defended = {name: self.defend(name) for name in self.names}
         self.clean = {name: self.clean_predictions(defended) for name, defended in self.defended.items()}
 
     def defend(self, name: str) -> dict[str, nn.Module]:
         """Every defence on a network, the undefended one first."""
-        return {defense: build(defense, self.models[name], self.data / "units" / name) for defense in DEFENSES}
+        return {defense: build(defense, self.models[name], self.data, name) for defense in self.defenses}
 
     def clean_predictions(self, defended: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Each defended network's predictions on the test images as they are."""

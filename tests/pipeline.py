@@ -20,6 +20,7 @@ class Stage:
     deps: tuple[str, ...]
     params: tuple[str, ...]
     network: str | None
+    rival: str | None = None
 
     @property
     def words(self) -> list[str]:
@@ -51,14 +52,16 @@ def stages(profile: str = "laptop") -> list[Stage]:
     params = yaml.safe_load((REPOSITORY / f"profiles/{profile}.yaml").read_text())
     found = []
     for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
-        matrix = stage.get("matrix", {})
-        items = lookup(params, matrix["network"].strip("${}")) if matrix else [None]
+        matrix, each = stage.get("matrix", {}), stage.get("foreach")
+        items = lookup(params, (each or matrix["network"]).strip("${}")) if each or matrix else [None]
+        body = stage["do"] if each else stage
         for item in items:
-            deps, used = (tuple(fill(text, params, item) for text in stage.get(key, [])) for key in ("deps", "params"))
-            found.append(Stage(name if item is None else f"{name}@{item}", fill(stage["cmd"], params, item), deps, used, item))
+            deps, used = (tuple(fill(text, params, item) for text in body.get(key, [])) for key in ("deps", "params"))
+            title = name if item is None else f"{name}@{item}"
+            found.append(Stage(title, fill(body["cmd"], params, item), deps, used, None if each else item, item if each else None))
     return found
 
 
 def fill(text: str, params: dict[str, Any], item: str | None) -> str:
     """``text`` with DVC's ``${...}`` resolved."""
-    return re.sub(r"\$\{(.*?)\}", lambda m: str(item if m[1] == "item.network" else lookup(params, m[1])), text)
+    return re.sub(r"\$\{(.*?)\}", lambda m: str(item if m[1] in ("item.network", "key") else lookup(params, m[1])), text)

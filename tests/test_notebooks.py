@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from regen_lib.params import load_params
-from regen_lib.study import notebook_parameters
+from regen_lib.study import notebook_parameters, parameters_for
 from tests.closure import REPOSITORY
 from tests.pipeline import stages
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 # these differ under nbval: one network, another folder
 OWN = {"root", "raw", "network", "networks", "layers", "units", "strengths_network", "positions"}
-OWN |= {"defenses", "hardened", "fig6_network"}
+OWN |= {"defenses", "defense", "hardened", "fig6_network", "fig6_folder", "folder", "rivals"}
 
 
 def cells(path: Path) -> list[dict[str, Any]]:
@@ -43,14 +43,14 @@ def test_notebooks_are_stripped_and_thin(path: Path) -> None:
             assert not any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(source)))
 
 
-@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", stages("smoke"), ids=lambda stage: stage.name)
 def test_defaults_are_the_smoke_profile(stage: Any) -> None:
     params = load_params(REPOSITORY / "profiles/smoke.yaml")
     if stage.notebook is None:
         return
     defaults = notebook_parameters(REPOSITORY / "notebooks" / f"{stage.notebook}.ipynb")
     for name, value in stage.parameters(params).items():
-        if name in OWN:
+        if name in OWN or (stage.rival and stage.rival != defaults.get("defense")):
             assert name in defaults
         elif isinstance(value, dict) and name in ("banks", "variants", "strengths", "choices"):
             shared = set(value) & set(defaults[name])
@@ -62,7 +62,23 @@ def test_defaults_are_the_smoke_profile(stage: Any) -> None:
             assert defaults[name] == value, f"{stage.name}: {name}"
 
 
+@pytest.mark.parametrize("stage", [stage for stage in stages() if stage.notebook], ids=lambda stage: stage.name)
+def test_a_stage_gives_its_notebook_every_parameter(stage: Any) -> None:
+    settings = [f"{key}={value}" for key, value in stage.settings.items()]
+    params = load_params(REPOSITORY / "profiles/laptop.yaml")
+    assert parameters_for(params, stage.section, settings, REPOSITORY / "notebooks" / f"{stage.notebook}.ipynb")
+
+
 def test_smoke_differs_from_the_laptop_in_size_alone() -> None:
     smoke, laptop = (yaml.safe_load((REPOSITORY / f"profiles/{name}.yaml").read_text()) for name in ("smoke", "laptop"))
     assert smoke.keys() == laptop.keys()
     assert smoke["units"] == laptop["units"]
+
+
+def test_contributing_shows_the_file_as_it_is() -> None:
+    """The diff in CONTRIBUTING.md is the committed file, line by line."""
+    shown = (REPOSITORY / "CONTRIBUTING.md").read_text().split("+++ b/regen_lib/defenses/jpeg.py\n")[1].split("+++ b/params.yaml")[0]
+    source = (REPOSITORY / "regen_lib/defenses/jpeg.py").read_text()
+    assert "\n".join(line.removeprefix("+") for line in shown.splitlines()) + "\n" == source
+    row = (REPOSITORY / "CONTRIBUTING.md").read_text().split("rivals:\n+")[1].splitlines()[0]
+    assert row in (REPOSITORY / "params.yaml").read_text()

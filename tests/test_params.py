@@ -60,7 +60,7 @@ def test_default_is_the_laptop() -> None:
         ("attacks.banks.train.split", "test", r"'train' or 'validation'"),
         ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
         ("ablation.network", "resnet18", r"ablation\.network"),
-        ("generalization.attacks", ["cosine"], r"generalization names the bank 'cosine': give it a row in unseen"),
+        ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in unseen"),
         ("evaluation.images", "many", r"evaluation\.images"),
     ],
 )

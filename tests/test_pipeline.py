@@ -1,5 +1,6 @@
 """dvc.yaml against the notebooks' imports; the README against metrics/; the whole pipeline, twice, on the smoke profile."""
 
+import itertools
 import json
 import os
 import shutil
@@ -14,8 +15,10 @@ import pytest
 import yaml
 
 from regen_lib import report
+from regen_lib.defenses import RIVALS
 from regen_lib.errors import StudyError
 from regen_lib.evaluation import COLUMNS
+from regen_lib.params import load_params
 from tests.closure import REPOSITORY, closure, notebook_source
 from tests.pipeline import Stage, stages
 
@@ -39,11 +42,29 @@ def test_dependencies_are_the_files_that_are_used(stage: Stage) -> None:
         networks = [dep.split("/")[-1].split(".")[0] for dep in stage.deps if dep.startswith("data/networks/")]
         names = [f"regen_lib.networks.{name}" for name in ([stage.network] if stage.notebook.startswith("00b") else networks)]
         names += [f"regen_lib.attacks.{bank['attack']}" for bank in banks_of(stage)]
-        if "regen_lib/defenses/__init__.py" in closure(source):
-            names += [f"regen_lib.defenses.{path.stem}" for path in (REPOSITORY / "regen_lib/defenses").glob("[!_]*.py")]
+        names += [f"regen_lib.defenses.{defense}" for defense in defenses_of(stage)]
         expected = closure("\n".join([source, *(f"import {name}" for name in names)])) | {f"notebooks/{stage.notebook}.ipynb"}
     code = {dep for dep in stage.deps if dep.endswith((".py", ".ipynb"))}
+    folders = [dep for dep in stage.deps if dep.startswith("regen_lib/") and not dep.endswith(".py")]
+    code |= {path for path in expected if any(path.startswith(f"{folder}/") for folder in folders)}
+    if stage.rival:  # one list serves every rival: what any of them uses, and its own file
+        assert code - expected <= closure("\n".join(f"import regen_lib.defenses.{rival}" for rival in RIVALS))
+        code &= expected
     assert code == expected
+
+
+def defenses_of(stage: Stage) -> list[str]:
+    """The defences that a stage builds by name."""
+    params = yaml.safe_load((REPOSITORY / "profiles/laptop.yaml").read_text())
+    given = stage.parameters(params)
+    hardened = ["hardened"] if given.get("hardened") else []
+    if stage.rival:
+        return [stage.rival]
+    if "defenses" in given:
+        return list(given["defenses"])
+    if stage.notebook[:2] in ("05", "06", "07", "08") and stage.notebook[:3] != "07a":
+        return ["undefended", "ours", *hardened, *given.get("fig6_defenses", []), *given.get("rivals", [])]
+    return []
 
 
 def test_every_output_is_made_once_and_every_input_somewhere() -> None:
@@ -51,7 +72,10 @@ def test_every_output_is_made_once_and_every_input_somewhere() -> None:
     assert shown.returncode == 0, shown.stderr
 
 
-@pytest.mark.parametrize("table", sorted((REPOSITORY / "metrics").glob("table*.csv")), ids=lambda path: path.stem)
+TABLES = sorted([*(REPOSITORY / "metrics").glob("table*.csv"), *(REPOSITORY / f"metrics/{name}.csv" for name in ("defenses", "hardened"))])
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
 def test_tables_are_tidy_and_complete(table: Path) -> None:
     rows = pd.read_csv(table)
     assert tuple(rows.columns[: len(COLUMNS)]) == COLUMNS
@@ -61,6 +85,18 @@ def test_tables_are_tidy_and_complete(table: Path) -> None:
     baseline = rows[rows.defense == "undefended"].groupby("network").clean_accuracy.first()
     assert (recomputed / rows.network.map(baseline) - rows.restoration).abs().max() < 2e-4
     assert not rows.duplicated(["network", "defense", "attack", "clip"]).any()
+
+
+def test_no_cell_of_the_comparison_is_empty() -> None:
+    """Every network, every defence, every attack, white-box ones too."""
+    params = load_params(REPOSITORY / "params.yaml")
+    defenses = {"undefended", "ours", *params["rivals"]}
+    attacks = {"test", "test_l2", "mean", params["generalization"]["control"], *params["generalization"]["attacks"]}
+    for name, columns in (("defenses", attacks), ("table6_defenses", set(params["comparison"]["white_box"]))):
+        rows = pd.read_csv(REPOSITORY / f"metrics/{name}.csv")
+        found = set(zip(rows.network, rows.defense, rows.attack, strict=True))
+        assert found == set(itertools.product(params["study"]["networks"], defenses, columns))
+        assert len(found) == len(rows)
 
 
 def test_readme_shows_what_the_pipeline_wrote() -> None:

@@ -1,22 +1,68 @@
 """The defences compared: one file each, found by name.
 
-A defence is ``defense(network, folder) -> nn.Module``: pixel images in, logits out, built on the frozen ``network`` from
-whatever its training left in ``folder``.
+A file's function of its own name builds the defence around a frozen network, ``name(network, **options) -> Defended``. Where
+the defence learns or calibrates, the file has ``train(defended, material, recipe, *, seed, name, **options)`` too, which
+takes the options of ``training`` in its row of params.yaml.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
-
-from torch import nn
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from regen_lib.errors import StudyError
 
-DEFENSES = ("undefended", "ours")
+if TYPE_CHECKING:  # schema.py asks for the names alone, and should not wait for torch
+    from torch import nn
+
+    from regen_lib.defenses.base import Defended, Material
+
+SHARED = ("base", "adversarial")
+DEFENSES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem not in SHARED))
+BUILT_IN = ("undefended", "ours", "hardened")  # made by other stages of the study: the network itself, and its regeneration units
+RIVALS = tuple(name for name in DEFENSES if name not in BUILT_IN)
 
 
-def build(name: str, network: nn.Module, folder: Path) -> nn.Module:
-    """The defence of that name on ``network``; :class:`StudyError` for an unknown one."""
+def find(name: str) -> ModuleType:
+    """The file of the defence of that name; :class:`StudyError` for an unknown one."""
     if name not in DEFENSES:
         raise StudyError(f"defense {name!r} is unknown: choose one of {', '.join(DEFENSES)}")
-    defended: nn.Module = getattr(import_module(f"regen_lib.defenses.{name}"), name)(network, folder)
-    return defended
+    return import_module(f"regen_lib.defenses.{name}")
+
+
+def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Material", *, seed: int) -> "tuple[Defended, dict[str, Any]]":
+    """The defence that a row of params.yaml describes, ready for use, and the options that it was built with.
+
+    ``options`` build it, ``training`` and ``recipe`` train it; one that asks for ``layers``, ``shape``, ``channels`` or ``size``
+    gets the network's unit positions and the images' measures.
+    """
+    from regen_lib.training import Recipe
+
+    module = find(name)
+    builder = getattr(module, name)
+    shape = list(material.images.pixels.shape[1:])
+    known = {"layers": list(material.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
+    asked = {key: value for key, value in known.items() if key in signature(builder).parameters}
+    options = {**asked, **spec.get("options", {})}
+    defended: Defended = builder(network, **options)
+    if hasattr(module, "train"):
+        recipe = Recipe(**spec["recipe"]) if spec.get("recipe") else None
+        label = f"{name} {defended.family}"
+        module.train(defended, material, recipe, seed=seed, name=label, **spec.get("training", {}))
+    defended.eval().requires_grad_(False)
+    return defended, options
+
+
+def build(name: str, network: "nn.Module", data: Path, family: str) -> "nn.Module":
+    """The defence of that name on ``network``, from what the study's stages left in ``data``."""
+    module = find(name)
+    if name in BUILT_IN:
+        built: nn.Module = getattr(module, name)(network, data / "units" / family)
+        return built
+    from regen_lib.defenses.base import fill_defense, read_defense
+
+    path = data / "defenses" / name / f"{family}.safetensors"
+    tensors, options = read_defense(path, name, network)
+    return fill_defense(getattr(module, name)(network, **options), tensors, path)

@@ -1,0 +1,21 @@
+"""Adversarial training (Madry et al., ICLR 2018): all weights learn from the worst perturbation of every single image."""
+
+from functools import partial
+
+from torch import nn
+
+from regen_lib.defenses.adversarial import Retrained, perturbation, train_against
+from regen_lib.defenses.base import Material
+from regen_lib.training import Recipe
+
+
+def adversarial_training(network: nn.Module) -> Retrained:
+    """A copy of ``network``, to be retrained."""
+    return Retrained(network)
+
+
+def train(
+    defended: Retrained, material: Material, recipe: Recipe, *, seed: int, name: str, epsilon: float, steps: int = 5, share: float = 1.0
+) -> list[float]:
+    """Train on PGD examples of ``steps`` within ``epsilon`` pixels; ``share`` of the loss is theirs."""
+    return train_against(defended, material, recipe, partial(perturbation, epsilon=epsilon, steps=steps), share=share, seed=seed, name=name)

@@ -1,0 +1,50 @@
+"""Democratic Training (Sun, Sun, Zhao, ICLR 2025): no class may take over: fine-tuning on images pushed towards low entropy."""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.defenses.adversarial import Retrained, train_against
+from regen_lib.defenses.base import Material
+from regen_lib.training import Recipe
+
+
+def democratic_training(network: nn.Module) -> Retrained:
+    """A copy of ``network``, to be fine-tuned."""
+    return Retrained(network)
+
+
+def entropy(features: Tensor) -> Tensor:
+    """Shannon entropy of the softmax of features: ``[N, ...]`` to ``[N]``, in nats."""
+    logs = features.flatten(1).log_softmax(1)
+    return -(logs.exp() * logs).sum(1)
+
+
+def features(model: nn.Module, x: Tensor) -> Tensor:
+    """What the last linear layer receives from the images ``x``."""
+    seen: list[Tensor] = []
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    handle = last.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    model(x)
+    handle.remove()
+    return seen[0]
+
+
+def low_entropy(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *, epsilon: float, steps: int) -> Tensor:  # noqa: ARG001
+    """What moves each image towards a confident prediction, whichever: ``steps`` sign steps of ``epsilon / 4`` down the entropy."""
+    v = (torch.rand(x.shape, generator=rng) * 2 - 1) * epsilon
+    with torch.enable_grad():
+        for _ in range(steps):
+            leaf = v.requires_grad_()
+            (slope,) = torch.autograd.grad(entropy(features(model, x + leaf)).sum(), leaf)
+            v = (v.detach() - epsilon / 4 * slope.sign()).clamp(-epsilon, epsilon)
+    return v.detach()
+
+
+def train(
+    defended: Retrained, material: Material, recipe: Recipe, *, seed: int, name: str, epsilon: float, steps: int = 5, share: float = 0.9
+) -> list[float]:
+    """Fine-tune: ``share`` (alpha) of the loss is of the low-entropy images, under their true labels."""
+    ascend = partial(low_entropy, epsilon=epsilon, steps=steps)
+    return train_against(defended, material, recipe, ascend, share=share, seed=seed, name=name)

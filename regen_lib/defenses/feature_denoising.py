@@ -1,0 +1,79 @@
+"""Feature Denoising (Xie et al., CVPR 2019): non-local blocks between the layers, and adversarial training of the whole."""
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.defenses.adversarial import Retrained
+from regen_lib.defenses.adversarial_training import train as adversarially
+from regen_lib.defenses.base import Material
+from regen_lib.errors import StudyError
+from regen_lib.reproducible import generator
+from regen_lib.training import Recipe
+
+KINDS = ("gaussian", "dot")
+
+
+class NonLocal(nn.Module):
+    """``x + BN(1x1(means of x over similar positions))``, on ``[N, C, H, W]``; the BN's scale starts at zero.
+
+    ``gaussian``: softmax of the scaled products of two 1x1 embeddings; ``dot``: the products of ``x`` itself over H W.
+    """
+
+    def __init__(self, channels: int, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        half = max(1, channels // 2)
+        self.theta, self.phi = (nn.Conv2d(channels, half, 1, bias=False) if kind == "gaussian" else nn.Identity() for _ in range(2))
+        self.mix, self.norm = nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """How much each position takes from every other: ``[N, H W, H W]``."""
+        theta, phi = self.theta(x).flatten(2), self.phi(x).flatten(2)
+        products = theta.transpose(1, 2) @ phi
+        if self.kind == "gaussian":
+            return (products / theta.shape[1] ** 0.5).softmax(2)
+        return products / products.shape[2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = (self.weights(x) @ x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(x.shape)
+        mixed: Tensor = self.norm(self.mix(means.contiguous(memory_format=torch.channels_last)))
+        return x + mixed
+
+
+def places(network: nn.Sequential, shape: tuple[int, int, int], largest: int) -> dict[int, int]:
+    """Where blocks go: after the last top-level part of each resolution of at most ``largest`` positions, with its channels."""
+    found: dict[tuple[int, ...], tuple[int, int]] = {}
+    x = torch.zeros(1, *shape)
+    with torch.no_grad():
+        for index, part in enumerate(network):
+            x = part(x)
+            if x.ndim == 4 and 1 < x.shape[2] * x.shape[3] <= largest:
+                found[tuple(x.shape[2:])] = (index, x.shape[1])
+    return dict(found.values())
+
+
+def feature_denoising(network: nn.Module, *, shape: tuple[int, int, int], kind: str = "gaussian", largest: int = 200) -> Retrained:
+    """A copy of ``network`` for images of ``shape`` ``(C, H, W)`` with a denoising block after each resolution, to be retrained."""
+    if kind not in KINDS:
+        raise StudyError(f"kind {kind!r} is unknown: choose one of {', '.join(KINDS)}")
+    defended = Retrained(network)
+    assert isinstance(defended.model, nn.Sequential)
+    for index, channels in places(defended.model, (shape[0], shape[1], shape[2]), largest).items():
+        block = NonLocal(channels, kind).to(memory_format=torch.channels_last)
+        defended.model[index] = nn.Sequential(defended.model[index], block.eval())
+    return defended
+
+
+def train(
+    defended: Retrained, material: Material, recipe: Recipe, *, seed: int, name: str, epsilon: float, steps: int = 5, share: float = 1.0
+) -> list[float]:
+    """Adversarial training of network and blocks; 1x1 embeddings start from N(0, 0.01), the mixing ones from He-normal weights."""
+    rng = generator(seed, "feature denoising", name)
+    for block in defended.model.modules():
+        if isinstance(block, NonLocal):
+            nn.init.kaiming_normal_(block.mix.weight, generator=rng)
+            for embedding in (block.theta, block.phi):
+                if isinstance(embedding, nn.Conv2d):
+                    nn.init.normal_(embedding.weight, std=0.01, generator=rng)
+    return adversarially(defended, material, recipe, seed=seed, name=name, epsilon=epsilon, steps=steps, share=share)

@@ -1,0 +1,27 @@
+"""JPEG compression of the input (Dziugaite, Ghahramani, Roy 2016): a perturbation of high frequency does not survive it."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+
+from regen_lib.defenses.base import Defended, straight_through
+
+
+class JPEG(Defended):
+    """``network`` on images that went through JPEG at ``quality``; gradients pass straight through."""
+
+    def __init__(self, network: nn.Module, quality: int) -> None:
+        super().__init__(network)
+        self.quality = quality
+
+    def transform(self, x: Tensor) -> Tensor:
+        pixels = x.detach().clamp(0, 255).round().to(torch.uint8).cpu().contiguous()
+        coded = [encode_jpeg(image, self.quality) for image in pixels]
+        mode = ImageReadMode.GRAY if x.shape[1] == 1 else ImageReadMode.RGB
+        decoded = torch.stack([decode_jpeg(data, mode) for data in coded]).to(x)
+        return straight_through(x, decoded.contiguous(memory_format=torch.channels_last))
+
+
+def jpeg(network: nn.Module, *, quality: int = 75) -> JPEG:
+    """``network`` behind JPEG compression."""
+    return JPEG(network, quality)

@@ -1,0 +1,91 @@
+"""PRN with its detector (Akhtar, Liu, Mian, CVPR 2018): only images that look perturbed are rectified."""
+
+import numpy as np
+import torch
+from scipy.fft import dctn
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+
+from regen_lib.defenses import prn as rectifying
+from regen_lib.defenses.base import Material
+from regen_lib.defenses.prn import PRN
+from regen_lib.images import as_input
+from regen_lib.inference import draw
+from regen_lib.reproducible import generator
+from regen_lib.training import Recipe
+
+GREY = (0.299, 0.587, 0.114)  # of red, green and blue
+
+
+class DetectingPRN(PRN):
+    """A PRN, and a linear detector on what the rectifier changed: an image that scores above 0 is rectified, others pass."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, network: nn.Module, channels: int, maps: int, blocks: int, size: int) -> None:
+        super().__init__(network, channels, maps, blocks)
+        self.register_buffer("weight", torch.zeros(size * size))
+        self.register_buffer("bias", torch.ones(()))  # until the detector is trained, every image is rectified
+
+    def scores(self, x: Tensor, rectified: Tensor) -> Tensor:
+        """How far each image is on the perturbed side ``[N]``."""
+        return torch.from_numpy(features(x, rectified)).to(self.weight) @ self.weight + self.bias
+
+    def perturbed(self, x: Tensor) -> Tensor:
+        """Which of the images the detector calls perturbed: ``[N]``."""
+        with torch.no_grad():
+            return self.scores(x, super().transform(x)) > 0
+
+    def transform(self, x: Tensor) -> Tensor:
+        rectified = super().transform(x)
+        perturbed = self.scores(x.detach(), rectified.detach()) > 0
+        return torch.where(perturbed.view(-1, 1, 1, 1), rectified, x)
+
+
+def features(x: Tensor, rectified: Tensor) -> np.ndarray:
+    """Logarithm of the absolute DCT coefficients of the grey difference between image and rectified image: ``[N, H * W]``."""
+    difference = (x - rectified).cpu().numpy()
+    grey = np.tensordot(GREY, difference, axes=(0, 1)) if difference.shape[1] == len(GREY) else difference.mean(1)
+    logs: np.ndarray = np.log(np.abs(dctn(grey, axes=(1, 2), norm="ortho")) + 1e-3).reshape(len(x), -1)
+    return logs
+
+
+def prn_det(network: nn.Module, *, channels: int, size: int, maps: int = 64, blocks: int = 5) -> DetectingPRN:
+    """``network`` behind an untrained rectifier and detector, for images of ``channels`` and ``size x size`` pixels."""
+    return DetectingPRN(network, channels, maps, blocks, size)
+
+
+def train(
+    defended: DetectingPRN,
+    material: Material,
+    recipe: Recipe,
+    *,
+    seed: int,
+    name: str,
+    probability: float = 0.5,
+    images: int = 4000,
+    alarms: float = 0.05,
+) -> list[float]:
+    """Train the rectifier, then the detector on ``images`` training images, each clean and perturbed.
+
+    A linear SVM on standardised features; its threshold leaves ``alarms`` of held-out clean images above it.
+    """
+    losses = rectifying.train(defended, material, recipe, seed=seed, name=name.replace("prn_det", "prn"), probability=probability)
+    rng = generator(seed, "detector", name)
+    x = as_input(material.images.first(images).pixels)
+    v = material.bank.perturbations[draw(len(x), len(material.bank), rng)]
+    rows = {}
+    with torch.no_grad():
+        for kind, batch in (("clean", x), ("perturbed", x + v)):
+            rows[kind] = np.concatenate([features(part, PRN.transform(defended, part)) for part in batch.split(500)])
+    fitted = len(x) * 3 // 4
+    scaler = StandardScaler().fit(np.concatenate([rows["clean"][:fitted], rows["perturbed"][:fitted]]))
+    svm = LinearSVC(C=0.01, dual=False, random_state=seed)
+    svm.fit(np.concatenate([scaler.transform(rows[kind][:fitted]) for kind in rows]), np.repeat([0, 1], fitted))
+    weight = svm.coef_[0] / scaler.scale_
+    held_out = np.quantile(rows["clean"][fitted:] @ weight, 1 - alarms)
+    defended.weight.copy_(torch.from_numpy(weight))
+    defended.bias.fill_(-float(held_out))
+    return losses

@@ -1,0 +1,31 @@
+"""Shared adversarial training (Mummadi, Brox, Metzen, ICCV 2019): images of a mini-batch share perturbations, heap by heap."""
+
+from functools import partial
+
+from torch import nn
+
+from regen_lib.defenses.adversarial import Retrained, perturbation, train_against
+from regen_lib.defenses.base import Material
+from regen_lib.training import Recipe
+
+
+def shared_adversarial_training(network: nn.Module) -> Retrained:
+    """A copy of ``network``, to be retrained."""
+    return Retrained(network)
+
+
+def train(
+    defended: Retrained,
+    material: Material,
+    recipe: Recipe,
+    *,
+    seed: int,
+    name: str,
+    epsilon: float,
+    heap: int = 64,
+    steps: int = 4,
+    share: float = 0.5,
+) -> list[float]:
+    """Train on perturbations shared by heaps of ``heap`` images, within ``epsilon`` pixels; ``share`` (sigma) of the loss is theirs."""
+    ascend = partial(perturbation, epsilon=epsilon, steps=steps, heap=heap)
+    return train_against(defended, material, recipe, ascend, share=share, seed=seed, name=name)

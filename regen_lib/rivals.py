@@ -1,0 +1,108 @@
+"""All defences beside each other: what they cost, and whether each does on its home ground what it promises."""
+
+import statistics
+import time
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from regen_lib.defenses.adversarial import perturbation
+from regen_lib.defenses.base import Defended
+from regen_lib.defenses.prn_det import DetectingPRN
+from regen_lib.images import as_input
+from regen_lib.inference import draw, predict
+from regen_lib.metrics import proportion_interval
+from regen_lib.regeneration import units
+from regen_lib.reproducible import generator
+from regen_lib.tables import Suite
+
+PGD_STEPS, PGD_IMAGES = 10, 500
+TIMED, REPEATS = 500, 5  # images, and how often
+
+
+def trained(defended: nn.Module) -> int:
+    """How many weights a defence trains: a rival, or ours."""
+    if isinstance(defended, Defended):
+        return defended.trained()
+    return sum(parameter.numel() for unit in units(defended).values() for parameter in unit.parameters())
+
+
+def costs(suite: Suite) -> pd.DataFrame:
+    """``network, defense, parameters, inference``: weights trained, and CPU time to classify relative to the undefended network.
+
+    The times are taken in turn, defence after defence, and over again; the median of the ratios counts.
+    """
+    rows = []
+    for name in suite.names:
+        ratios: dict[str, list[float]] = {defense: [] for defense in suite.defenses}
+        for _ in range(REPEATS):
+            base = seconds(suite.models[name], suite.images.pixels[:TIMED])
+            for defense, network in suite.defended[name].items():
+                ratios[defense].append(seconds(network, suite.images.pixels[:TIMED]) / base)
+        for defense, network in suite.defended[name].items():
+            row = {"network": name, "defense": defense, "parameters": trained(network)}
+            rows.append({**row, "inference": statistics.median(ratios[defense])})
+    return pd.DataFrame(rows)
+
+
+def seconds(network: nn.Module, pixels: Tensor) -> float:
+    """CPU seconds to classify ``pixels``."""
+    start = time.process_time()
+    predict(network, pixels)
+    return time.process_time() - start
+
+
+def home_ground(suite: Suite, *, epsilon: float, targeted: str, towards: int) -> pd.DataFrame:
+    """What each kind of defence was made for: ``network, defense, measure, value, ci_low, ci_high, images``, the undefended beside it.
+
+    ``PGD top-1`` (adversarial training, Feature Denoising): under ``PGD_STEPS`` of white-box PGD within ``epsilon``, image by
+    image. ``targeted success`` (Democratic Training): images that the bank ``targeted`` turns into class ``towards``.
+    ``found``, ``false alarms``: images under test UAPs, and clean ones, that PRN's detector calls perturbed.
+    """
+    rows = []
+    for name in suite.names:
+        for defense in wanted(suite, "undefended", "adversarial_training", "feature_denoising"):
+            hits = pgd_hits(suite, name, defense, epsilon)
+            rows.append(row(name, defense, "PGD top-1", hits))
+        bank = suite.bank(name, targeted)
+        choice = draw(len(suite.images), len(bank), generator(suite.seed, "evaluation", targeted))
+        others = suite.images.labels != towards
+        for defense in wanted(suite, "undefended", "ours", "democratic_training"):
+            turned = predict(suite.defended[name][defense], suite.images.pixels, bank.perturbations, choice) == towards
+            rows.append(row(name, defense, "targeted success", turned[others]))
+        for defense in wanted(suite, "prn_det"):
+            network = suite.defended[name][defense]
+            assert isinstance(network, DetectingPRN)
+            uaps = suite.bank(name, "test")
+            choice = draw(len(suite.images), len(uaps), generator(suite.seed, "evaluation", "test"))
+            x = as_input(suite.images.pixels)
+            for measure, batch in (("found", x + uaps.perturbations[choice]), ("false alarms", x)):
+                rows.append(row(name, defense, measure, torch.cat([network.perturbed(part) for part in batch.split(250)])))
+    return pd.DataFrame(rows)
+
+
+def wanted(suite: Suite, *names: str) -> list[str]:
+    """Those of ``names`` that the suite has."""
+    return [name for name in names if name in suite.defenses]
+
+
+def row(network: str, defense: str, measure: str, hits: Tensor) -> dict[str, str | float]:
+    """One measured share with its 95 % interval."""
+    low, high = proportion_interval(float(hits.sum()), len(hits))
+    share = float(hits.double().mean())
+    return {"network": network, "defense": defense, "measure": measure, "value": share, "ci_low": low, "ci_high": high, "images": len(hits)}
+
+
+def pgd_hits(suite: Suite, name: str, defense: str, epsilon: float) -> Tensor:
+    """Which of the first test images are still classified rightly under white-box PGD: ``[PGD_IMAGES]``."""
+    network = suite.defended[name][defense]
+    images = suite.images.first(min(PGD_IMAGES, len(suite.images)))
+    x, y, rng = as_input(images.pixels), images.labels, generator(suite.seed, "pgd", name)
+    hits = []
+    for start in range(0, len(x), 125):
+        part, labels = x[start : start + 125], y[start : start + 125]
+        v = perturbation(network, part, labels, rng, epsilon=epsilon, steps=PGD_STEPS)
+        with torch.no_grad():
+            hits.append(network(part + v).argmax(1) == labels)
+    return torch.cat(hits)
