@@ -16,7 +16,7 @@ from tests.pipeline import stages
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 # these differ under nbval: one network, another folder
 OWN = {"root", "raw", "network", "networks", "layers", "units", "strengths_network", "positions"}
-OWN |= {"defenses", "defense", "hardened", "fig6_network", "fig6_folder", "folder", "rivals"}
+OWN |= {"defenses", "defense", "hardened", "fig6_network", "fig6_folder", "folder", "rivals", "fig6_defenses"}
 
 
 def cells(path: Path) -> list[dict[str, Any]]:
