@@ -155,7 +155,9 @@ def of_home_ground(t: Tables) -> list[Finding]:
     """Notebook 08: whether each rival does here what it was made for."""
     table = t["defenses"]
     uaps = table[table.attack == "test"].groupby("defense").restoration
-    parts = [f"{DEFENSE_TITLES[d]} restoration under UAPs {spread(uaps.get_group(d))}" for d in ("prn", "prn_det", "hgd")]
+    parts = [
+        f"{DEFENSE_TITLES[d]} restoration under UAPs {spread(uaps.get_group(d))}" for d in ("prn", "prn_det", "hgd") if d in uaps.groups
+    ]
     by = t["home"].groupby(["measure", "defense"]).value
     rest = {"found": "UAP images found", "false alarms": "false alarms", "PGD top-1": "PGD top-1", "targeted success": "targeted success"}
     for (measure, defense), values in by:
