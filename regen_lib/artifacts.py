@@ -6,16 +6,17 @@ What a bank, a network or a set of units adds to this stands beside the thing it
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as parse
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from regen_lib import distributed
 from regen_lib.errors import StudyError
 
 FORMAT = 1
@@ -23,7 +24,17 @@ KEY = "regen_lib"  # one key: safetensors writes several in no fixed order
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to a temporary name, then rename: a kill leaves the old file or the new one, never half of one."""
+    """Write ``data`` to a temporary name, then rename: a kill leaves the old file or the new one, never half of one.
+
+    Of several processes that come here together the first one writes, the others wait for it.
+    """
+    if distributed.rank() == 0:
+        replace_bytes(path, data)
+    distributed.wait()
+
+
+def replace_bytes(path: Path, data: bytes) -> None:
+    """Write to a temporary name, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_bytes(data)
@@ -38,17 +49,16 @@ def write_tensors(path: Path, kind: str, tensors: dict[str, Tensor], **metadata:
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`write_tensors` wrote.
+    """Read what :func:`write_tensors` wrote. The file is mapped: of a large tensor, memory holds what is being used.
 
     :class:`StudyError` for a missing, truncated, foreign (a pickle, say) or newer file, or one of another ``kind``.
     """
     if not path.is_file():
         raise StudyError(f"{path} is missing: run the stage that makes it (`dvc repro` makes all, `dvc dag` shows which)")
-    data = path.read_bytes()
     try:
-        tensors = parse(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
-        metadata = json.loads(header.get(KEY, "{}"))
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
+            metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))
     except (SafetensorError, ValueError) as error:
         remedy = "only safetensors files are read, nothing is unpickled; delete it and run `dvc repro`"
         raise StudyError(f"{path} is truncated or no safetensors file ({error}): {remedy}") from error
@@ -60,8 +70,13 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
 
 def weights_hash(network: nn.Module) -> str:
     """SHA-256 over the names, shapes and bytes of a network's weights and buffers."""
+    return tensors_hash(network.state_dict())
+
+
+def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names, shapes and bytes of named tensors."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -6,7 +6,6 @@ import pandas as pd
 from torch import nn
 
 from regen_lib.banks import Bank, load_bank
-from regen_lib.defenses import build
 from regen_lib.tables import Cells, Suite
 
 FOLDER = "white_box"  # in the study's data
@@ -29,7 +28,7 @@ def white_box(
     """
     parts = []
     for defense in defenses:
-        network = build(defense, suite.models[name], suite.data, name)
+        network = suite.protected(name, defense)
         banks = {attack: bank_against(suite, name, defense, attack, network, folder) for attack in attacks}
         rows = suite.compare(table, name, {defense: network}, banks, metric="accuracy", paper=paper)
         effort = [(max(banks[a].fooling), len(banks[a].history), late_gain(banks[a].history)) for a in rows.attack]
@@ -46,7 +45,7 @@ def curves(suite: Suite, name: str, defenses: Sequence[str], attack: str, *, fol
     """Fig. 6: fooling ratio on the attacker's own images after each pass, for each defence: ``defense, passes, fooling``."""
     rows = []
     for defense in defenses:
-        bank = bank_against(suite, name, defense, attack, build(defense, suite.models[name], suite.data, name), folder)
+        bank = bank_against(suite, name, defense, attack, suite.protected(name, defense), folder)
         for index, ratio in enumerate(bank.history):
             rows.append({"network": name, "defense": defense, "passes": index + 1, "fooling": ratio})
     return pd.DataFrame(rows)

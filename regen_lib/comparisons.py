@@ -8,7 +8,8 @@ from torch import Tensor
 
 from regen_lib.activations import convolutions
 from regen_lib.images import as_input
-from regen_lib.lanes import lane_fooling, predictions, split
+from regen_lib.inference import predict
+from regen_lib.lanes import lane_fooling, split
 from regen_lib.progress import tqdm
 from regen_lib.tables import Suite
 
@@ -20,12 +21,12 @@ def strengths(suite: Suite, attacks: Iterable[str], xis: Sequence[float]) -> pd.
     rows = []
     for name in suite.names:
         model, pixels = suite.models[name], suite.images.pixels[:SAMPLE]
+        clean = predict(model, pixels)
         for attack in tqdm(list(attacks), desc=f"strengths, {name}", leave=False):
             bank = suite.bank(name, attack)
-            parts = split(pixels, len(bank))
-            clean = predictions(model, parts)
+            parts, before = split(pixels, len(bank)), split(clean, len(bank))
             for xi in xis:
-                ratios = lane_fooling(model, parts, clean, bank.scaled(xi).perturbations, range(len(bank)))
+                ratios = lane_fooling(model, parts, before, bank.scaled(xi).perturbations, range(len(bank)))
                 rows.append({"network": name, "attack": attack, "xi": xi, "fooling": sum(ratios) / len(bank)})
     return pd.DataFrame(rows)
 

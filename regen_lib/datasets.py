@@ -12,7 +12,9 @@ import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from torchvision.datasets import FashionMNIST
 
 from regen_lib.artifacts import write_bytes
 from regen_lib.errors import StudyError
-from regen_lib.images import Images
+from regen_lib.images import Images, save_images
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import generator
 
@@ -119,6 +121,20 @@ def read_idx(path: Path) -> Tensor:
     dimensions = data[3]
     shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
     return torch.from_numpy(np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).copy()).view(shape)
+
+
+def prepare(source: str, raw: Path, target: Path, *, validation: int, seed: int, **options: Any) -> tuple[str, ...]:
+    """Write the splits of a source of images to ``target``; returns the names of the classes.
+
+    ``fashion_mnist`` is fetched into ``raw`` where it is not there; ``image_folder`` takes trees of JPEGs below ``raw``, with the
+    options of :func:`regen_lib.image_folder.prepare`.
+    """
+    if source == "fashion_mnist":
+        fetch(raw)
+        save_images(target, read_fashion_mnist(raw, validation, seed))
+        return CLASSES
+    names: tuple[str, ...] = import_module("regen_lib.image_folder").prepare(raw, target, validation=validation, seed=seed, **options)
+    return names
 
 
 def read_fashion_mnist(raw: Path, validation: int, seed: int) -> dict[str, Images]:

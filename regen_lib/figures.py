@@ -1,7 +1,9 @@
 """Every plot of the study: tidy data in, a matplotlib figure out, saved as PNG and SVG with the same bytes on every rerun."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -11,6 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from regen_lib.artifacts import write_bytes
 from regen_lib.paper import ATTACK_TITLES, TITLES
 
 # Okabe and Ito's palette: told apart with any kind of colour vision
@@ -29,10 +32,11 @@ def style() -> None:
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write ``path`` and its SVG twin, without time stamps."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, dpi=150)
-    figure.savefig(target.with_suffix(".svg"), metadata={"Date": None})
+    kinds: dict[str, dict[str, Any]] = {".png": {"dpi": 150}, ".svg": {"metadata": {"Date": None}}}
+    for suffix, options in kinds.items():
+        target, buffer = Path(path).with_suffix(suffix), BytesIO()
+        figure.savefig(buffer, format=suffix[1:], **options)
+        write_bytes(target, buffer.getvalue())
 
 
 def panels(names: Sequence[str], *, rows: int = 1, height: float = 2.2, sharey: bool = True) -> tuple[Figure, np.ndarray]:

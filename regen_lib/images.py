@@ -1,11 +1,15 @@
 """Images as the study keeps them: uint8 pixels in 0-255 and their labels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from regen_lib import distributed
 from regen_lib.artifacts import read_tensors, write_tensors
 from regen_lib.errors import StudyError
 from regen_lib.networks.blocks import Task
@@ -27,6 +31,16 @@ class Images:
             raise StudyError(f"{count} images asked for, {len(self)} are there: ask for at most {len(self)}")
         return Images(self.pixels[:count], self.labels[:count])
 
+    def batch(self, index: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Network input for training, and labels: the images of ``index``, each mirrored with probability 1/2.
+
+        Several processes get a share of the batch each.
+        """
+        mirrored = torch.rand(len(index), generator=rng) < 0.5
+        index, mirrored = distributed.part(index), distributed.part(mirrored)
+        x = self.pixels[index]
+        return as_input(torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)), self.labels[index]
+
 
 def as_input(pixels: Tensor) -> Tensor:
     """Pixels as every network here takes them: float32, 0-255, ``channels_last``."""
@@ -39,6 +53,21 @@ def describe(images: Images, classes: int = 10) -> Task:
     shape = pixels.shape[1], pixels.shape[2], pixels.shape[3]
     mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
     return Task(shape, classes, tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def task_of(images: Images, recipe: Mapping[str, Any]) -> Task:
+    """What to build a network for: these images, or, where its weights come from elsewhere, what those were trained for."""
+    if "weights" not in recipe:
+        return describe(images)
+    shape = images.pixels.shape
+    return Task((shape[1], shape[2], shape[3]), recipe["classes"], tuple(recipe["mean"]), tuple(recipe["std"]))
+
+
+def training_images(path: Path, stream: str | None) -> Any:
+    """What to train on: the split ``train`` of ``path``, or a folder of JPEGs, decoded as training goes."""
+    if stream is None:
+        return load_images(path)["train"]
+    return import_module("regen_lib.image_folder").Streamed(Path(stream))
 
 
 def save_images(path: Path, splits: dict[str, Images]) -> None:

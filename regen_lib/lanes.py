@@ -37,16 +37,15 @@ def lane_fooling(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, la
 def gradients_counted(network: nn.Module) -> Iterator[list[int]]:
     """What an attack costs on any machine: the list fills with the images of each gradient taken within.
 
-    Counted where a gradient passes the network's first layer that has weights.
+    Counted where a gradient arrives at the network's input.
     """
-    first = next(module for module in network.modules() if any(True for _ in module.parameters(recurse=False)))
     seen: list[int] = []
 
-    def watch(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        if output.requires_grad:
-            output.register_hook(lambda gradient: seen.append(len(gradient)))
+    def watch(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].requires_grad:
+            inputs[0].register_hook(lambda gradient: seen.append(len(gradient)))
 
-    handle = first.register_forward_hook(watch)
+    handle = network.register_forward_pre_hook(watch)
     try:
         yield seen
     finally:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 NETWORKS = ("caffenet", "vgg_f", "googlenet", "vgg16", "resnet152")
 TITLES = {"caffenet": "CaffeNet", "vgg_f": "VGG-F", "googlenet": "GoogLeNet", "vgg16": "VGG-16", "resnet152": "ResNet-152"}
+TITLES |= {"squeezenet": "SqueezeNet"}  # not one of the paper's
 ATTACK_TITLES = {
     "test": "UAP",
     "test_l2": "UAP, l2",
@@ -109,13 +110,17 @@ def table6(network: str) -> dict[tuple[str, str], float]:
 
 
 def table1(network: str) -> dict[tuple[str, str], float]:
-    """Table 1's row of a network: (defence, network attacked) to top-1."""
+    """Table 1's row of a network: (defence, network attacked) to top-1; nothing for a network that the paper does not have."""
+    if network not in NETWORKS:
+        return {}
     rows = zip(("undefended", "ours"), TABLE1[network], strict=True)
     return {(defense, other): value for defense, row in rows for other, value in zip(NETWORKS, row, strict=True)}
 
 
 def column(table: Mapping[str, Sequence[float | None]], network: str, attack: str) -> dict[tuple[str, str], float]:
     """A network's column of Table 2 or 3: (defence, attack) to restoration accuracy, where the paper has it."""
+    if network not in NETWORKS:
+        return {}
     values = {(defense, attack): row[NETWORKS.index(network)] for defense, row in table.items()}
     return {key: value for key, value in values.items() if value is not None}
 

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, relu
 
 from regen_lib.artifacts import fill, read_tensors, weights_hash, write_tensors
+from regen_lib.distributed import BatchNorm2d
 from regen_lib.errors import StudyError
+from regen_lib.inference import logits
 from regen_lib.networks.blocks import initialise
 from regen_lib.ranking import find_conv, top
 from regen_lib.surgery import with_replaced
@@ -19,23 +21,26 @@ class Unit(nn.Module):
 
     1x1, 3x3, 3x3, 1x1 convolutions without bias, BN and ReLU after the first three: about ``18 D^2 + 2 N D`` weights for N
     regenerated channels and width D, as the authors count. The authors' fixed permutations before and after the unit are
-    folded into the two 1x1 convolutions, whose weights hold the N channels only.
+    folded into the two 1x1 convolutions, whose weights hold the N channels only. ``scale`` ``[N]`` is folded into them too:
+    the unit sees each channel divided by it, and gives it back multiplied (:func:`calibrate`).
     """
 
     channels: Tensor
+    scale: Tensor
 
     def __init__(self, channels: Tensor, total: int, width: int) -> None:
         super().__init__()
         self.total = total
         self.register_buffer("channels", channels)
+        self.register_buffer("scale", torch.ones(len(channels)))
         self.conv1 = nn.Conv2d(len(channels), width, 1, bias=False)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.conv3 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.conv4 = nn.Conv2d(width, len(channels), 1, bias=False)
-        self.bn1, self.bn2, self.bn3 = (nn.BatchNorm2d(width) for _ in range(3))
+        self.bn1, self.bn2, self.bn3 = (BatchNorm2d(width) for _ in range(3))
 
     def forward(self, features: Tensor) -> Tensor:
-        gather, scatter = self.conv1.weight, self.conv4.weight
+        gather, scatter = self.conv1.weight / self.scale.view(1, -1, 1, 1), self.conv4.weight * self.scale.view(-1, 1, 1, 1)
         gather = gather.new_zeros(len(gather), self.total, 1, 1).index_copy(1, self.channels, gather)
         scatter = scatter.new_zeros(self.total, scatter.shape[1], 1, 1).index_copy(0, self.channels, scatter)
         hidden = relu(self.bn1(conv2d(features, gather)))
@@ -85,6 +90,41 @@ def regenerate(
         unit.conv4.weight.data *= residual
         replacements[layer] = Regenerated(conv, unit)
     return with_replaced(network, replacements).eval()
+
+
+def calibrate(defended: nn.Module, pixels: Tensor) -> None:
+    """Set every unit's ``scale`` to the deviation of its channels over the clean images ``pixels`` ``[N, C, H, W]``.
+
+    For networks fed pixels that nobody divides: there features have deviations of hundreds, while a unit with BN inside
+    puts out values about one, and learns nothing. Units must not have been trained yet. Without images nothing changes.
+    """
+    if not len(pixels):
+        return
+    moments = {name: Moments() for name in units(defended)}
+    handles = [defended.get_submodule(f"{name}.conv").register_forward_hook(moment) for name, moment in moments.items()]
+    for _ in logits(defended, pixels):
+        pass
+    for handle in handles:
+        handle.remove()
+    for name, unit in units(defended).items():
+        unit.scale.copy_(moments[name].deviation()[unit.channels].clamp_min(1e-6))
+
+
+class Moments:
+    """Counts, sums and squares per channel of the outputs that a hooked layer gives."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, torch.zeros(()), torch.zeros(())
+
+    def __call__(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        values = output.double()
+        self.count += values.numel() // values.shape[1]
+        self.total, self.squares = self.total + values.sum((0, 2, 3)), self.squares + values.square().sum((0, 2, 3))
+
+    def deviation(self) -> Tensor:
+        """Standard deviation of each channel ``[C]``."""
+        average = self.total / self.count
+        return (self.squares / self.count - average**2).clamp_min(0).sqrt().float()
 
 
 def units(network: nn.Module) -> dict[str, "Unit"]:

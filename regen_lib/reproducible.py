@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from regen_lib import distributed
+
 
 def generator(seed: int, *names: object) -> torch.Generator:
     """A CPU generator seeded by ``seed`` and the name of the work, so that no work's draws depend on another's."""
@@ -23,12 +25,15 @@ def dropout_from(rng: torch.Generator) -> Iterator[None]:
 
 
 def start(threads: int) -> None:
-    """Fix what the bytes of a result depend on: thread count and deterministic kernels. Called first in every notebook.
+    """Fix what the bytes of a result depend on: thread count and deterministic kernels; meet the stage's other processes.
+
+    Called first in every notebook.
 
     Denormals are flushed to zero: on a CPU they slow small networks several-fold and change no printed digit.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
+    distributed.join()
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True)
     # every value is written before it is read, and filling costs a tenth of the time

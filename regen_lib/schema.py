@@ -12,9 +12,10 @@ Fraction = Field(gt=0, le=1)
 
 
 def known_network(name: str) -> str:
-    """``name``, if the paper has such a network."""
-    if name not in NETWORKS:
-        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
+    """``name``, if there is such a network."""
+    known = (*NETWORKS, "squeezenet")
+    if name not in known:
+        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(known)}")
     return name
 
 
@@ -43,10 +44,19 @@ class Study(Section):
 
 
 class ImagesSection(Section):
-    """Notebook 00a."""
+    """Notebook 00a: where images come from, and what that source wants to know."""
 
+    source: Literal["fashion_mnist", "image_folder"]
     raw: str
-    validation: int = Field(gt=0, lt=60_000)
+    validation: int = Field(gt=0)
+    options: dict[str, Any]
+
+
+class Launch(Section):
+    """How a stage starts: in one process, or with ``launcher`` (torchrun, or a cluster's command before it) in several on a machine."""
+
+    launcher: str
+    processes: int = Field(ge=1)
 
 
 class RecipeSection(Section):
@@ -60,14 +70,24 @@ class RecipeSection(Section):
     schedule: Literal["drops", "cycle"] = "drops"
     weight_decay: float = Field(default=5e-4, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class Pretrained(Section):
+    """A network that comes trained: a file of weights or ``torchvision``, and what it subtracts from pixels and divides them by."""
+
+    weights: str
+    classes: int = Field(ge=2)
+    mean: list[float]
+    std: list[float]
 
 
 class NetworkSection(Section):
-    """Notebook 00b, one network."""
+    """Notebook 00b, one network: trained, or with weights from elsewhere."""
 
     options: dict[str, Any]
     first: float = Field(gt=0)
-    recipe: RecipeSection
+    recipe: RecipeSection | Pretrained
 
 
 class BankSection(Section):
@@ -144,6 +164,8 @@ class Training(Section):
     clip: bool
     width: float = Field(gt=0)
     residual: float = Field(ge=0, le=1)
+    calibration: int = Field(ge=0)
+    stream: str | None
     variants: dict[str, Variant] = Field(min_length=1)
 
 
@@ -243,6 +265,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     study: Study
+    run: Launch
     images: ImagesSection
     networks: dict[Name, NetworkSection]
     units: dict[Name, list[str]]

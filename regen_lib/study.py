@@ -10,6 +10,8 @@ import ast
 import json
 import os
 import resource
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,11 +56,33 @@ def parameters_for(params: dict[str, Any], section: str, settings: list[str], no
     return given
 
 
-def run(name: str, section: str, settings: list[str], stage: str) -> None:
-    """Run a notebook as a stage. The executed copy is written whether or not it succeeds; a failing cell raises."""
+def notebook_of(name: str) -> Path:
+    """A notebook's file; :class:`StudyError` where there is none."""
     source = Path("notebooks") / f"{name}.ipynb"
     if not source.is_file():
         raise StudyError(f"{source} is missing: run in the study's folder with a name from notebooks/")
+    return source
+
+
+def several(name: str) -> bool:
+    """Whether this process is to start others that run the notebook."""
+    return "RANK" not in os.environ and notebook_of(name).is_file() and load_params(Path("params.yaml"))["run"]["processes"] > 1
+
+
+def launch(how: dict[str, Any], arguments: list[str]) -> int:
+    """Start this very stage in several processes, as params.yaml's ``run`` says; the launcher's exit status."""
+    command = [*shlex.split(how["launcher"]), f"--nproc-per-node={how['processes']}", "-m", "regen_lib.study", *arguments]
+    return subprocess.run(command, check=False).returncode
+
+
+def run(name: str, section: str, settings: list[str], stage: str) -> None:
+    """Run a notebook as a stage. The executed copy is written whether or not it succeeds; a failing cell raises.
+
+    Started by torchrun, every process runs the notebook, and all but the first name their copies by their rank.
+    """
+    if int(os.environ.get("RANK", "0")):
+        stage = f"{stage}-rank{os.environ['RANK']}"
+    source = notebook_of(name)
     values = parameters_for(load_params(Path("params.yaml")), section, settings, source)
     target = EXECUTED / f"{stage}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "check":
             load_params(Path("params.yaml"))
+        elif several(options.notebook):
+            return launch(load_params(Path("params.yaml"))["run"], sys.argv[1:] if arguments is None else arguments)
         else:
             run(options.notebook, options.section, options.set, options.stage or options.notebook)
     except StudyError as error:

@@ -39,6 +39,10 @@ class Suite:
         """Every defence on a network, the undefended one first."""
         return {defense: build(defense, self.models[name], self.data, name) for defense in self.defenses}
 
+    def protected(self, name: str, defense: str) -> nn.Module:
+        """A network with one defence, of the suite's or another."""
+        return self.defended[name].get(defense) or build(defense, self.models[name], self.data, name)
+
     def clean_predictions(self, defended: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Each defended network's predictions on the test images as they are."""
         return {defense: predict(network, self.images.pixels) for defense, network in tqdm(defended.items(), leave=False)}
@@ -50,15 +54,15 @@ class Suite:
         return load_bank(path, network=self.models[name], shape=(shape[1], shape[2], shape[3]))
 
     def rows(self, table: object, name: str, banks: Mapping[str, Bank], **options: Any) -> pd.DataFrame:
-        """One network's part of a table."""
-        return evaluate(str(table), name, self.defended[name], self.clean[name], banks, self.images, seed=self.seed, **options)
+        """One network's part of a table, under each of the study's defences."""
+        return self.compare(table, name, self.defended[name], banks, **options)
 
     def compare(
         self, table: object, name: str, networks: Mapping[str, nn.Module], banks: Mapping[str, Bank], **options: Any
     ) -> pd.DataFrame:
-        """The same for networks that are not among the study's defences: :meth:`variants`."""
-        base = {"undefended": self.clean[name]["undefended"]}
-        clean = base | self.clean_predictions({key: network for key, network in networks.items() if key not in base})
+        """The same for some of them, or for networks that are not among them: :meth:`variants`."""
+        known = self.clean[name]
+        clean = known | self.clean_predictions({key: network for key, network in networks.items() if key not in known})
         return evaluate(str(table), name, networks, clean, banks, self.images, seed=self.seed, **options)
 
     def cross_network(self, table: object, *, clip: bool, xi: float | None, paper: Callable[[str], Cells]) -> pd.DataFrame:

@@ -4,16 +4,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from regen_lib import distributed
+from regen_lib.artifacts import tensors_hash, weights_hash
 from regen_lib.errors import StudyError
-from regen_lib.images import Images, as_input
+from regen_lib.images import Images
 from regen_lib.inference import draw
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import dropout_from, generator
+from regen_lib.resume import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Recipe:
     """How to train.
 
     ``epochs`` passes over ``images`` images each (0: all). ``schedule``: ``drops`` divides the rate by 10 after each
-    quarter of the training (the paper's four epochs); ``cycle`` warms up and anneals (Smith's one-cycle).
+    quarter of the training (the paper's four epochs); ``cycle`` warms up and anneals (Smith's one-cycle). ``precision``:
+    ``bfloat16`` trains under autocast; weights stay float32.
     """
 
     epochs: int
@@ -32,12 +37,15 @@ class Recipe:
     schedule: str = "drops"
     weight_decay: float = 5e-4
     momentum: float = 0.9
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "adamw"):
             raise StudyError(f"optimizer {self.optimizer!r} is unknown: choose sgd or adamw")
         if self.schedule not in ("drops", "cycle"):
             raise StudyError(f"schedule {self.schedule!r} is unknown: choose drops or cycle")
+        if self.precision not in ("float32", "bfloat16"):
+            raise StudyError(f"precision {self.precision!r} is unknown: choose float32 or bfloat16")
         if self.epochs < 1 or self.rate <= 0:
             raise StudyError(f"{self.epochs} epochs at rate {self.rate}: both must be positive")
 
@@ -50,9 +58,13 @@ class Noise:
     probability: float = 0.5
     clip: bool = False
 
+    def __repr__(self) -> str:
+        return f"Noise({tensors_hash({'v': self.perturbations})}, {self.probability}, {self.clip})"
+
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        hit = torch.rand(len(x), generator=generator) < self.probability
-        which = draw(len(x), len(self.perturbations), generator)
+        whole = len(x) * distributed.world()
+        hit = distributed.part(torch.rand(whole, generator=generator) < self.probability)
+        which = distributed.part(draw(whole, len(self.perturbations), generator))
         x = x + self.perturbations[which] * hit.view(-1, 1, 1, 1)
         return x.clamp_(0, 255) if self.clip else x
 
@@ -73,12 +85,14 @@ def fit(
     name: str,
     noise: Noise | None = None,
     objective: Objective | None = None,
+    resume: Path | None = None,
 ) -> list[float]:
     """Minimise Eq. 7 over the parameters of the ``trainable`` parts of ``network``; all else stays bit-identical.
 
     ``noise`` perturbs images of every mini-batch; each image is mirrored at random. Another ``objective`` takes the place of
-    the cross-entropy: a scalar from images ``[b, C, H, W]``, labels and the run's generator. Returns its mean over each
-    epoch. :class:`StudyError` where the loss is no longer finite.
+    the cross-entropy: a scalar from images ``[b, C, H, W]``, labels and the run's generator. With a folder ``resume`` the training
+    goes on from its last whole epoch after a kill. Several processes share every mini-batch. Returns the objective's mean
+    over each epoch. :class:`StudyError` where it is no longer finite.
     """
     trainable = list(trainable)
     objective = objective or partial(cross_entropy, network, noise)
@@ -90,16 +104,23 @@ def fit(
     total = recipe.epochs * (each // recipe.batch)
     if total == 0:
         raise StudyError(f"{name}: {each} images are fewer than one batch of {recipe.batch}: use more images or a smaller batch")
+    distributed.check_batch(recipe.batch)
     optimizer = make_optimizer(trainable, recipe)
     losses: list[float] = []
     with dropout_from(generator(seed, "dropout", name)):
-        for epoch in range(recipe.epochs):
+        kept = Checkpoint(resume, name, (seed, recipe, len(images), weights_hash(network), noise), trainable, optimizer, rng)
+        losses += kept.losses
+        step = distributed.averaged(trainable, partial(objective, rng=rng))
+        for epoch in range(len(losses), recipe.epochs):
             batches = MiniBatches(images, each, recipe.batch, rng)
             rates = [rate_at(recipe, (epoch * len(batches) + step) / total) for step in range(len(batches))]
             progress = tqdm(batches, desc=f"{name} {epoch + 1}/{recipe.epochs}")
-            losses.append(train_epoch(optimizer, progress, rates, partial(objective, rng=rng)))
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                losses.append(train_epoch(optimizer, progress, rates, step))
             if not math.isfinite(losses[-1]):
                 raise StudyError(f"{name}: the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate ({recipe.rate})")
+            kept.save(losses)
+    kept.remove()
     network.eval().requires_grad_(False)
     return losses
 
@@ -123,7 +144,7 @@ def train_epoch(
         optimizer.step()
         loss_sum += loss.item()
         batches.set_postfix(loss=f"{loss_sum / step:.3f}", refresh=False)
-    return loss_sum / len(rates)
+    return distributed.mean(loss_sum / len(rates))
 
 
 def rate_at(recipe: Recipe, done: float) -> float:
@@ -149,7 +170,7 @@ def make_optimizer(trainable: Iterable[nn.Module], recipe: Recipe) -> torch.opti
 
 
 class MiniBatches:
-    """One epoch: ``count`` images drawn without replacement, each mirrored with probability 1/2, in batches; has a length."""
+    """One epoch: ``count`` images drawn without replacement, in batches; has a length."""
 
     def __init__(self, images: Images, count: int, batch: int, rng: torch.Generator) -> None:
         self.images, self.batches, self.batch, self.rng = images, count // batch, batch, rng
@@ -160,7 +181,4 @@ class MiniBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(self.images), generator=self.rng)
         for index in order[: self.batches * self.batch].split(self.batch):
-            x = self.images.pixels[index]
-            mirrored = torch.rand(len(x), generator=self.rng) < 0.5
-            x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
-            yield as_input(x), self.images.labels[index]
+            yield self.images.batch(index, self.rng)

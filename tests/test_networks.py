@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
-from regen_lib.networks import NETWORKS, build
+from regen_lib.networks import build
 from regen_lib.networks.blocks import LocalResponseNorm, Task, initialise, multiply_adds
 from regen_lib.params import load_params
+from regen_lib.weights import place
+from regen_lib.weights.tensors import ordered
 from tests.closure import REPOSITORY
 from tests.conftest import draw
 
@@ -19,7 +22,7 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", PROFILE["networks"])
 def test_reduced_networks(name: str) -> None:
     network = initialise(build(name, FASHION, **PROFILE["networks"][name]["options"]), torch.Generator().manual_seed(0)).eval()
     outputs = network(torch.randint(0, 256, (3, 1, 28, 28)).float())
@@ -57,11 +60,35 @@ def resnet152_by_hand() -> int:
         ("vgg16", 138_357_544),
         ("vgg_f", vgg_f_by_hand()),
         ("resnet152", resnet152_by_hand()),
+        ("squeezenet", 1_248_424),
     ],
 )
 def test_full_size_parameter_counts(name: str, expected: int) -> None:
     with torch.device("meta"):
         assert parameters(build(name, IMAGENET)) == expected
+
+
+# the form of this study that has torchvision's published weights, and what torchvision calls it
+TORCHVISION = {"squeezenet": ("squeezenet1_0", {}), "vgg16": ("vgg16", {}), "googlenet": ("googlenet", {"torchvision": True})}
+TORCHVISION |= {"resnet152": ("resnet152", {"pre_activation": False})}
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_full_size_networks_are_torchvisions(name: str) -> None:
+    """With the same weights, the same logits, at a size where padding and ceil-mode pooling show."""
+    theirs, options = TORCHVISION[name]
+    extra = {"init_weights": False, "transform_input": False, "aux_logits": False} if name == "googlenet" else {}
+    torch.manual_seed(0)
+    reference = torchvision.models.get_model(theirs, weights=None, **extra).eval()
+    task = Task((3, 224, 224), 1000, (0.0,) * 3, (1.0,) * 3)
+    with torch.device("meta"):
+        network = build(name, task, **options)
+    network = network.to_empty(device="cpu").eval()
+    network.load_state_dict({"normalize.mean": torch.zeros(1, 3, 1, 1), "normalize.std": torch.ones(1, 3, 1, 1)}, strict=False)
+    place(network, ordered(reference.state_dict(), network, "test"), "test")
+    x = draw(1, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), reference(x), rtol=1e-4, atol=1e-5)
 
 
 def test_multiply_adds_by_hand() -> None:

@@ -33,7 +33,7 @@ def changed(tmp_path: Path, dotted: str, value: Any) -> Path:
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 def test_profiles_are_valid(profile: Path) -> None:
-    assert set(load_params(profile)["study"]["networks"]) <= set(networks.NETWORKS) == set(paper.NETWORKS)
+    assert set(load_params(profile)["study"]["networks"]) <= set(networks.NETWORKS) == {*paper.NETWORKS, "squeezenet"}
 
 
 def test_default_is_the_laptop() -> None:
@@ -89,7 +89,12 @@ def notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-PARAMS = {"study": {"seed": 4, "threads": 1, "networks": ["vgg16"]}, "part": {"images": 7}, "units": {"vgg16": ["conv1_1"]}}
+PARAMS = {
+    "run": {"launcher": "torchrun", "processes": 1},
+    "study": {"seed": 4, "threads": 1, "networks": ["vgg16"]},
+    "part": {"images": 7},
+    "units": {"vgg16": ["conv1_1"]},
+}
 
 
 def test_a_notebook_gets_exactly_its_parameters(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from regen_lib.artifacts import fill, read_tensors, weights_hash, write_tensors
@@ -79,12 +78,3 @@ def fill_defense(defended: Defended, tensors: Mapping[str, Tensor], path: Path) 
     fill(defended, {**state, **tensors}, path)
     defended.eval().requires_grad_(False)
     return defended
-
-
-def he_normal(module: nn.Module, rng: torch.Generator) -> None:
-    """Start every convolution and linear layer of ``module`` from He-normal weights without bias, drawn from ``rng``."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=rng)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, l1_loss
 
 from regen_lib.activations import convolutions
-from regen_lib.defenses.base import Defended, Material, he_normal
+from regen_lib.defenses.base import Defended, Material
 from regen_lib.errors import StudyError
+from regen_lib.networks.blocks import initialise
 from regen_lib.reproducible import generator
 from regen_lib.training import Noise, Recipe, fit
 
@@ -76,7 +77,7 @@ def train(
     """
     if guide not in GUIDES:
         raise StudyError(f"guide {guide!r} is unknown: choose one of {', '.join(GUIDES)}")
-    he_normal(defended.denoiser, generator(seed, "hgd", name))
+    initialise(defended.denoiser, generator(seed, "hgd", name))
     nn.init.zeros_(defended.denoiser.last.weight)  # starts by changing nothing
     objective = partial(loss, defended, Noise(material.bank.perturbations, probability), guide)
     return fit(defended, defended.own(), material.images, recipe, seed=seed, name=name, objective=objective)

@@ -15,7 +15,7 @@ from regen_lib.artifacts import fill, read_tensors, write_tensors
 from regen_lib.errors import StudyError
 from regen_lib.networks.blocks import Task
 
-NETWORKS = ("caffenet", "vgg_f", "googlenet", "vgg16", "resnet152")
+NETWORKS = ("caffenet", "vgg_f", "googlenet", "vgg16", "resnet152", "squeezenet")
 
 
 def build(name: str, task: Task, **options: Any) -> nn.Module:

@@ -1,4 +1,4 @@
-"""ResNet-152, pre-activation (He et al. 2016, "v2"): the form the authors defend."""
+"""ResNet-152, pre-activation (He et al. 2016, "v2"): the form the authors defend; and the first form, for torchvision's weights."""
 
 from collections import OrderedDict
 
@@ -32,6 +32,29 @@ class Bottleneck(nn.Module):
         return skip + self.conv3(self.relu(self.bn3(out)))
 
 
+class PostBottleneck(nn.Module):
+    """``relu(x + g(conv3(f(g(conv2(f(g(conv1(x)))))))))`` with ``g`` = BN and ``f`` = ReLU; the shortcut has its own ``g``.
+
+    Stride in ``conv2``, as in torchvision.
+    """
+
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
+        super().__init__()
+        outputs = EXPANSION * channels
+        self.conv1, self.bn1 = nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, stride, 1, bias=False), nn.BatchNorm2d(channels)
+        self.conv3, self.bn3 = nn.Conv2d(channels, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.relu, self.shortcut = nn.ReLU(), nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        total: Tensor = self.relu(self.shortcut(x) + self.bn3(self.conv3(out)))
+        return total
+
+
 def resnet152(
     task: Task,
     *,
@@ -39,12 +62,14 @@ def resnet152(
     stem: tuple[int, int] = (7, 2),
     stem_pool: bool = True,
     depths: tuple[int, int, int, int] = (3, 8, 36, 3),
+    pre_activation: bool = True,
 ) -> nn.Sequential:
     """Build ResNet-152: ``[N, C, H, W]`` pixels to ``[N, classes]`` logits.
 
     ``width`` scales the channels, ``stem`` is conv1's (kernel, stride), ``stem_pool`` keeps the pooling after
     conv1, ``depths`` counts the bottlenecks of each stage. Bottlenecks are named ``block1``, ``block2``, ... through
-    the stages. The defaults are the published network.
+    the stages. Without ``pre_activation`` it is the form of 2015, which torchvision has weights for. The defaults are the network
+    that the authors defend.
     """
     inputs = scaled(64, width)
     layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(task.mean, task.std))
@@ -52,13 +77,14 @@ def resnet152(
     if stem_pool:
         layers["bn1"], layers["relu1"] = nn.BatchNorm2d(inputs), nn.ReLU()
         layers["pool1"] = nn.MaxPool2d(3, 2, 1)
-    number = 0
+    number, block = 0, Bottleneck if pre_activation else PostBottleneck
     for stage, depth in enumerate(depths):
         channels = scaled(64 * 2**stage, width)
         for index in range(depth):
             number += 1
-            layers[f"block{number}"] = Bottleneck(inputs, channels, 2 if index == 0 and stage > 0 else 1)
+            layers[f"block{number}"] = block(inputs, channels, 2 if index == 0 and stage > 0 else 1)
             inputs = EXPANSION * channels
-    layers.update(bn_last=nn.BatchNorm2d(inputs), relu_last=nn.ReLU(), average=nn.AdaptiveAvgPool2d(1))
-    layers.update(flatten=nn.Flatten(), classifier=nn.Linear(inputs, task.classes))
+    if pre_activation:
+        layers.update(bn_last=nn.BatchNorm2d(inputs), relu_last=nn.ReLU())
+    layers.update(average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), classifier=nn.Linear(inputs, task.classes))
     return nn.Sequential(layers)

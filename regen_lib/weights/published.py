@@ -1,0 +1,21 @@
+"""torchvision's published ImageNet weights, downloaded once into torch's cache."""
+
+from urllib.error import URLError
+
+import torchvision
+from torch import Tensor, nn
+
+from regen_lib.errors import StudyError
+from regen_lib.weights.tensors import TORCHVISION, ordered
+
+
+def read(network: nn.Module) -> list[tuple[str, Tensor]]:
+    """The first published weights (IMAGENET1K_V1) of the network's family, their hash checked."""
+    family = str(network.family)
+    if family not in TORCHVISION:
+        raise StudyError(f"torchvision has no {family}: choose one of {', '.join(TORCHVISION)}, or name a file")
+    weights = torchvision.models.get_model_weights(TORCHVISION[family])["IMAGENET1K_V1"]
+    try:
+        return ordered(weights.get_state_dict(check_hash=True, weights_only=True), network, weights.url)
+    except URLError as error:
+        raise StudyError(f"{weights.url}: {error.reason}; download it elsewhere and name the file in params.yaml") from error

@@ -1,0 +1,42 @@
+"""Weights as safetensors: under this study's names, or torchvision's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from regen_lib.errors import StudyError
+from regen_lib.weights import counts
+
+TORCHVISION = {"squeezenet": "squeezenet1_0", "vgg16": "vgg16", "googlenet": "googlenet", "resnet152": "resnet152"}
+
+
+def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:
+    """The file's arrays in the network's order."""
+    try:
+        return ordered(load_file(path), network, path)
+    except SafetensorError as error:
+        raise StudyError(f"{path} is truncated or no safetensors file ({error})") from error
+
+
+def ordered(tensors: Mapping[str, Tensor], network: nn.Module, source: object) -> list[tuple[str, Tensor]]:
+    """Named arrays in the network's order; :class:`StudyError` unless the names are this study's or torchvision's."""
+    names = {name for name in tensors if counts(name)}
+    for known in (list(network.state_dict()), torchvision_names(str(network.family))):
+        order = [name for name in known if counts(name) and not name.startswith("normalize.")]
+        if set(order) == names - {"normalize.mean", "normalize.std"}:
+            return [(name, tensors[name]) for name in order]
+    raise StudyError(f"{source}: names such as {min(names)} are neither {network.family}'s here nor torchvision's")
+
+
+def torchvision_names(family: str) -> list[str]:
+    """What torchvision calls the arrays of its network of that family, in order."""
+    if family not in TORCHVISION:
+        return []
+    options = {"init_weights": False} if family == "googlenet" else {}
+    with torch.device("meta"):
+        return list(torchvision.models.get_model(TORCHVISION[family], weights=None, **options).state_dict())
