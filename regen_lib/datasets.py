@@ -127,13 +127,13 @@ def prepare(source: str, raw: Path, target: Path, *, validation: int, seed: int,
     """Write the splits of a source of images to ``target``; returns the names of the classes.
 
     ``fashion_mnist`` is fetched into ``raw`` where it is not there; ``image_folder`` takes trees of JPEGs below ``raw``, with the
-    options of :func:`regen_lib.image_folder.prepare`.
+    options of :func:`regen_lib.decoded.prepare`.
     """
     if source == "fashion_mnist":
         fetch(raw)
         save_images(target, read_fashion_mnist(raw, validation, seed))
         return CLASSES
-    names: tuple[str, ...] = import_module("regen_lib.image_folder").prepare(raw, target, validation=validation, seed=seed, **options)
+    names: tuple[str, ...] = import_module("regen_lib.decoded").prepare(raw, target, validation=validation, seed=seed, **options)
     return names
 
 
