@@ -1,5 +1,6 @@
 """A training that was killed, and one that was not: the same bytes."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,12 @@ def test_another_training_of_that_name_starts_anew(tmp_path: Path, images: Image
     assert len(epochs) == 2 + 4
 
 
-def test_precision(images: Images) -> None:
+def test_precision(images: Images, network: nn.Module) -> None:
     """bfloat16 changes the losses a little, and leaves float32 weights."""
     found = []
     for precision in ("float32", "bfloat16"):
-        network = fresh()
-        found.append(fit(network, [network], images, Recipe(2, 0.01, batch=16, precision=precision), seed=0, name="n")[1])
-        assert all(p.dtype == torch.float32 for p in network.parameters())
+        trained = copy.deepcopy(network)
+        found.append(fit(trained, [trained], images, Recipe(2, 0.01, batch=16, precision=precision), seed=0, name="n")[1])
+        assert all(p.dtype == torch.float32 for p in trained.parameters())
     assert found[0] != found[1]
     assert found[1] == pytest.approx(found[0], rel=0.05)
