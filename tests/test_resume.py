@@ -73,7 +73,7 @@ def test_precision(images: Images, network: nn.Module) -> None:
     found = []
     for precision in ("float32", "bfloat16"):
         trained = copy.deepcopy(network)
-        found.append(fit(trained, [trained], images, Recipe(2, 0.01, batch=16, precision=precision), seed=0, name="n")[1])
+        found.append(fit(trained, [trained], images, Recipe(1, 0.01, batch=16, precision=precision), seed=0, name="n")[0])
         assert all(p.dtype == torch.float32 for p in trained.parameters())
     assert found[0] != found[1]
-    assert found[1] == pytest.approx(found[0], rel=0.05)
+    assert found[1] == pytest.approx(found[0], rel=0.1)
