@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 READY := .venv/ready
+RAW ?= imagenet_sample/raw
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test unit notebooks lint lab clean
+.PHONY: help setup repro sample test unit notebooks lint lab clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +24,11 @@ $(READY): requirements.lock pyproject.toml
 
 repro: $(READY)  ## rebuild every table and figure (what is cached and unchanged is not run again)
 	dvc repro
+
+sample: $(READY)  ## the study in small on real ImageNet images: make sample RAW=folder (imagenet_sample/params.yaml says of what)
+	@test -d "$(RAW)" || { echo "RAW=$(RAW): name a folder with images/, classes.json and weights, see imagenet_sample/params.yaml"; exit 1; }
+	ln -sfn "$(abspath $(RAW))" imagenet_sample/raw
+	dvc repro imagenet_sample/dvc.yaml
 
 test: lint unit notebooks  ## lint, types, tests, the pipeline and all notebooks on the smoke profile
 

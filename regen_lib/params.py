@@ -7,16 +7,19 @@ import yaml
 from pydantic import ValidationError
 
 from regen_lib.errors import StudyError
-from regen_lib.schema import Params
+from regen_lib.schema import Params, Part
 
 
-def load_params(path: Path) -> dict[str, Any]:
-    """Read and check a parameter file. :class:`StudyError` names every wrong key, its value and what is allowed."""
+def load_params(path: Path, *, whole: bool = True) -> dict[str, Any]:
+    """Read and check a parameter file, or one with some of the sections (not ``whole``).
+
+    :class:`StudyError` names every wrong key, its value and what is allowed.
+    """
     if not path.is_file():
         raise StudyError(f"{path} is missing: run in the study's folder, or copy a file from profiles/ to params.yaml")
     try:
         raw = yaml.safe_load(path.read_text())
-        Params.model_validate(raw)
+        (Params if whole else Part).model_validate(raw)
     except yaml.YAMLError as error:
         raise StudyError(f"{path} is no YAML: {error}") from error
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from regen_lib.attacks import ATTACKS
 from regen_lib.defenses import RIVALS
@@ -261,6 +261,13 @@ class Secondary(Section):
         return self
 
 
+class RealImages(Section):
+    """Notebook 09."""
+
+    images: int = Field(ge=1)
+    attacks: list[str] = Field(min_length=1)
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -301,3 +308,12 @@ class Params(Section):
             if name not in {"undefended", "ours", "hardened", *self.rivals}:
                 raise ValueError(f"secondary.fig6_defenses names {name!r}: give it a row in rivals")
         return self
+
+
+# some of the sections, for a study that runs some of the stages
+Part: type[Section] = create_model(
+    "Part",
+    __base__=Section,
+    **{name: (field.annotation | None, None) for name, field in Params.model_fields.items()},  # type: ignore[call-overload,operator]
+    real_images=(RealImages | None, None),
+)

@@ -64,9 +64,9 @@ def notebook_of(name: str) -> Path:
     return source
 
 
-def several(name: str) -> bool:
+def several(params: dict[str, Any]) -> bool:
     """Whether this process is to start others that run the notebook."""
-    return "RANK" not in os.environ and notebook_of(name).is_file() and load_params(Path("params.yaml"))["run"]["processes"] > 1
+    return "RANK" not in os.environ and params["run"]["processes"] > 1
 
 
 def launch(how: dict[str, Any], arguments: list[str]) -> int:
@@ -75,7 +75,7 @@ def launch(how: dict[str, Any], arguments: list[str]) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def run(name: str, section: str, settings: list[str], stage: str) -> None:
+def run(params: dict[str, Any], name: str, section: str, settings: list[str], stage: str) -> None:
     """Run a notebook as a stage. The executed copy is written whether or not it succeeds; a failing cell raises.
 
     Started by torchrun, every process runs the notebook, and all but the first name their copies by their rank.
@@ -83,7 +83,7 @@ def run(name: str, section: str, settings: list[str], stage: str) -> None:
     if int(os.environ.get("RANK", "0")):
         stage = f"{stage}-rank{os.environ['RANK']}"
     source = notebook_of(name)
-    values = parameters_for(load_params(Path("params.yaml")), section, settings, source)
+    values = parameters_for(params, section, settings, source)
     target = EXECUTED / f"{stage}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
     os.environ[IN_STAGE] = stage
@@ -115,15 +115,18 @@ def main(arguments: list[str] | None = None) -> int:
     runner.add_argument("--section", required=True, help="section of params.yaml whose keys are the notebook's parameters")
     runner.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one more parameter; @a.b takes params.yaml's")
     runner.add_argument("--stage", help="name of the executed copy in build/executed (default: the notebook's)")
+    runner.add_argument("--root", type=Path, default=Path(), help="folder of params.yaml, data, metrics and figures (default: this one)")
     commands.add_parser("check", help="check params.yaml")
     options = parser.parse_args(arguments)
     try:
         if options.command == "check":
             load_params(Path("params.yaml"))
-        elif several(options.notebook):
-            return launch(load_params(Path("params.yaml"))["run"], sys.argv[1:] if arguments is None else arguments)
-        else:
-            run(options.notebook, options.section, options.set, options.stage or options.notebook)
+            return 0
+        notebook_of(options.notebook)
+        params = load_params(options.root / "params.yaml", whole=options.root == Path())
+        if several(params):
+            return launch(params["run"], sys.argv[1:] if arguments is None else arguments)
+        run(params, options.notebook, options.section, [f"root={options.root}", *options.set], options.stage or options.notebook)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

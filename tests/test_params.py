@@ -124,7 +124,7 @@ def test_a_stage_fails_where_its_notebook_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], cells: list[str], status: int, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study, "load_params", lambda path: PARAMS)
+    monkeypatch.setattr(study, "load_params", lambda path, whole: PARAMS)
     monkeypatch.setenv("REGEN_STAGE", "")
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", *cells)
     assert main(["run", "n", "--section", "part", "--stage", "here"]) == status

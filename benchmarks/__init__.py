@@ -1,0 +1,1 @@
+"""What is measured apart from the study: each file one measurement, its figures in results/."""
