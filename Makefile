@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro sample test unit notebooks lint lab clean
+.PHONY: help setup repro sample test checks unit pipeline notebooks lint lab bench clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,22 +30,33 @@ sample: $(READY)  ## the study in small on real ImageNet images: make sample RAW
 	ln -sfn "$(abspath $(RAW))" imagenet_sample/raw
 	dvc repro imagenet_sample/dvc.yaml
 
-test: lint unit notebooks  ## lint, types, tests, the pipeline and all notebooks on the smoke profile
+test: $(READY)  ## lint, types, tests and all notebooks; beside them, on a second core, the whole smoke pipeline
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target checks pipeline
 
-unit: $(READY)  ## tests alone, the smoke pipeline included
-	python -m pytest
+checks: $(READY)
+	MAKEFLAGS= $(MAKE) --no-print-directory lint unit notebooks
+
+unit: $(READY)  ## tests alone
+	python -m pytest -m "not pipeline"
+
+pipeline: $(READY)  ## every stage on the smoke profile, twice
+	python -m pytest -m pipeline
 
 notebooks: $(READY)  ## every notebook in order under nbval, on the smoke profile
 	rm -rf build/smoke
 	python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks
 
 lint: $(READY)  ## ruff and mypy
-	ruff format --check regen_lib tests
-	ruff check regen_lib tests notebooks
+	ruff format --check regen_lib tests benchmarks
+	ruff check regen_lib tests benchmarks notebooks
 	mypy
 
 lab: $(READY)  ## JupyterLab on the notebooks
 	jupyter lab --notebook-dir=.
+
+bench: $(READY)  ## memory at 20,000 JPEGs, and what ImageNet would cost, into benchmarks/results
+	python -m benchmarks.memory
+	python -m benchmarks.cost
 
 clean:  ## remove what the tests and stages left in build/ (results and caches stay)
 	rm -rf build

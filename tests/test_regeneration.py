@@ -1,5 +1,6 @@
 """The unit against the authors' layers written out with permutations; frozen weights; masking; training."""
 
+import copy
 from collections import OrderedDict
 
 import pytest
@@ -16,7 +17,7 @@ from regen_lib.masking import ORDERS, masked_predictions, masking_table, order_f
 from regen_lib.networks.blocks import initialise
 from regen_lib.networks.vgg16 import vgg16
 from regen_lib.ranking import find_conv, rank
-from regen_lib.regeneration import Regenerated, Unit, regenerate, units
+from regen_lib.regeneration import Regenerated, Unit, calibrate, regenerate, units
 from regen_lib.training import MiniBatches, Noise, Recipe, fit, make_optimizer, rate_at
 from tests.conftest import TASK, draw
 
@@ -221,3 +222,27 @@ def test_masking_table_and_what_it_restores(network: nn.Module, images: Images) 
     by_hand = table[(table.depth == 1) & (table.order == "random")].set_index("fraction").accuracy
     share = (by_hand[0.5] - by_hand[0.0]) / (by_hand[1.0] - by_hand[0.0])
     assert restored(table, 0.5).set_index("order").restored["random"] == pytest.approx(share)
+
+
+def test_calibration_divides_by_the_deviation(network: nn.Module, images: Images) -> None:
+    """The unit sees channels of unit deviation and gives back the network's own; without images nothing changes."""
+    defended = regenerate(network, ["conv1_2"], ratio=0.5, generator=torch.Generator().manual_seed(0))
+    unit = units(defended)["conv1_2"]
+    x = as_input(images.pixels)
+    plain = defended(x)
+    calibrate(defended, images.pixels[:0])
+    assert torch.equal(defended(x), plain)
+    seen: list[Tensor] = []
+    handle = defended.get_submodule("conv1_2.conv").register_forward_hook(lambda _m, _i, output: seen.append(output))
+    calibrate(defended, images.pixels)
+    handle.remove()
+    features = seen[0]
+    chosen = features[:, unit.channels]
+    torch.testing.assert_close(unit.scale, chosen.double().std((0, 2, 3), correction=0).float())
+    inner = copy.deepcopy(unit)
+    inner.scale.fill_(1.0)
+    scaled = features.clone()
+    scaled[:, unit.channels] = chosen / unit.scale.view(1, -1, 1, 1)
+    expected = inner(scaled)
+    expected[:, unit.channels] *= unit.scale.view(1, -1, 1, 1)
+    torch.testing.assert_close(unit(features), expected, rtol=1e-4, atol=1e-3)

@@ -1,0 +1,97 @@
+"""The ImageNet profile and imagenet_sample/: positions, dependencies, and, where they are at hand, real images."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from regen_lib.decoded import prepare
+from regen_lib.images import Images, load_images
+from regen_lib.inference import top1
+from regen_lib.networks import build
+from regen_lib.networks.blocks import Task
+from regen_lib.params import load_params
+from regen_lib.ranking import find_conv
+from regen_lib.weights import load_weights
+from tests.closure import REPOSITORY, closure, notebook_source
+
+SAMPLE = REPOSITORY.parent / "shared/imagenet_sample"
+TASK = Task((3, 224, 224), 1000, (123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
+
+# the authors' deploy files: channels of the convolutions that they protect (all of VGG-16's are pruned there, so not its)
+CHANNELS = {
+    "caffenet": {"conv1": 96, "conv2": 256, "conv3": 384, "conv4": 384, "conv5": 256},
+    "vgg_f": {"conv1": 64, "conv2": 256, "conv3": 256, "conv4": 256, "conv5": 256},
+    "googlenet": {"conv1.conv": 64, "conv2.conv": 192, "inception3a.b3x3.conv": 128, "inception3a.b5x5.conv": 32}
+    | {"inception4a.b3x3.conv": 208, "inception5a.b3x3.conv": 320},
+    "resnet152": {"conv1": 64, "block1.conv2": 64, "block4.conv2": 128, "block12.conv2": 256, "block24.conv2": 256, "block48.conv2": 512},
+}
+
+
+@pytest.mark.parametrize("name", load_params(REPOSITORY / "profiles/imagenet.yaml")["study"]["networks"])
+def test_positions_of_the_profile(name: str) -> None:
+    params = load_params(REPOSITORY / "profiles/imagenet.yaml")
+    with torch.device("meta"):
+        network = build(name, TASK, **params["networks"][name]["options"])
+    found = {layer: find_conv(network, layer).out_channels for layer in params["units"][name]}
+    assert 1 <= len(found) <= 6
+    if name in CHANNELS:
+        assert found == CHANNELS[name]
+    else:
+        assert list(found) == ["conv1_1", "conv1_2", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
+
+
+BUILT = {"images": ["decoded"], "network": ["networks.squeezenet", "weights.tensors"], "synthesis": []}
+BUILT |= {"banks": ["networks.squeezenet", *(f"attacks.{name}" for name in ("uap", "spgd", "gd_uap", "random_signs"))]}
+BUILT |= {"real_images": ["networks.squeezenet", "defenses.undefended", "defenses.ours"]}
+
+
+@pytest.mark.parametrize("stage", ["images", "network", "banks", "filter_norms", "noise_masking", "synthesis", "units", "real_images"])
+def test_dependencies_of_the_sample(stage: str) -> None:
+    """As in the study's own pipeline: what the notebook imports, and what it builds by name."""
+    found = yaml.safe_load((REPOSITORY / "imagenet_sample/dvc.yaml").read_text())["stages"][stage]
+    notebook = next(dep for dep in found["deps"] if dep.endswith(".ipynb"))
+    names = "\n".join(f"import regen_lib.{name}" for name in BUILT.get(stage, ["networks.squeezenet"]))
+    expected = closure(notebook_source(REPOSITORY / notebook) + "\n" + names) | {notebook}
+    assert {dep for dep in found["deps"] if dep.endswith((".py", ".ipynb"))} == expected
+
+
+def test_the_sample_needs_its_folder(tmp_path: Path) -> None:
+    make = subprocess.run(["make", "-n", "sample", f"RAW={tmp_path}/none"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert "imagenet_sample/dvc.yaml" in make.stdout
+    for name in ("notebooks", "imagenet_sample/params.yaml"):
+        source = REPOSITORY / name
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
+    stage = ["00a_images", "--root", "imagenet_sample", "--section", "images"]
+    run = subprocess.run(
+        [sys.executable, "-m", "regen_lib.study", "run", *stage], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "imagenet_sample/raw/classes.json" in run.stderr
+
+
+@pytest.fixture(scope="module")
+def squeezenet() -> nn.Module:
+    network = build("squeezenet", TASK)
+    load_weights(network, str(SAMPLE / "squeezenet1_0.safetensors"))
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="needs the sample of ImageNet images beside the repository")
+def test_real_images(tmp_path: Path, squeezenet: nn.Module) -> None:
+    """Decoding, class order, weights and preprocessing together: top-1 of every second image is that of the published network."""
+    target = tmp_path / "images.safetensors"
+    trees = dict.fromkeys(("train", "validation", "test"), "images")
+    names = prepare(SAMPLE, target, validation=250, seed=0, trees=trees, counts={"train": 500, "test": 0}, classes="classes.json")
+    assert names == tuple(name for _, name in json.loads((SAMPLE / "classes.json").read_text()))
+    splits = load_images(target)
+    assert [len(splits[name]) for name in ("train", "validation", "test")] == [500, 250, 250]
+    test = Images(splits["train"].pixels[:300], splits["train"].labels[:300])
+    assert top1(squeezenet, test) >= 0.55  # 0.61 on all; three standard errors of 300 images are 0.08
