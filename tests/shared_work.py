@@ -1,13 +1,15 @@
 """What test_distributed.py starts in one process and in several: work of each kind, its results written by the library."""
 
 import json
+import os
 import sys
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from regen_lib import distributed
+from regen_lib import distributed, training
 from regen_lib.artifacts import write_bytes
 from regen_lib.attacks import make
 from regen_lib.banks import save_bank
@@ -22,9 +24,24 @@ from regen_lib.training import Noise, Recipe, fit
 LAYERS = ["conv1_1", "conv2_1"]
 
 
-def main(folder: Path) -> None:
+def die_in_third_epoch() -> None:
+    """The last process ends as if killed; the others then have nobody to talk to."""
+    real, epochs = training.train_epoch, []
+
+    def epoch(*arguments: Any) -> float:
+        epochs.append(1)
+        if len(epochs) == 3 and distributed.rank() == distributed.world() - 1:
+            os._exit(9)
+        return real(*arguments)
+
+    training.train_epoch = epoch
+
+
+def main(folder: Path, *, killed: bool) -> None:
     """Banks, a training and predictions, in ``folder``."""
     start(1)
+    if killed:
+        die_in_third_epoch()
     rng = torch.Generator().manual_seed(3)
     images = Images(torch.randint(0, 256, (97, 1, 12, 12), generator=rng, dtype=torch.uint8), torch.arange(97) % 4)
     network = initialise(vgg16(Task((1, 12, 12), 4, (100.0,), (60.0,)), width=0.07, hidden=0), torch.Generator().manual_seed(1))
@@ -42,4 +59,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), killed="killed" in sys.argv)

@@ -21,13 +21,15 @@ from tests.conftest import draw
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
 
-def work(folder: Path, processes: int) -> dict[str, Any]:
-    """``tests/shared_work.py`` in so many processes; what it found."""
+def work(folder: Path, processes: int, *options: str) -> dict[str, Any]:
+    """``tests/shared_work.py`` in so many processes; what it found, or nothing where it failed."""
     start = [sys.executable] if processes == 1 else [*TORCHRUN, f"--nproc-per-node={processes}"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    command = [*start, "-m", "tests.shared_work", str(folder)]
+    command = [*start, "-m", "tests.shared_work", str(folder), *options]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert (done.returncode == 0) == (not options), done.stderr[-3000:]
+    if options:
+        return {}
     found: dict[str, Any] = json.loads((folder / "found.json").read_text())
     return found
 
@@ -57,6 +59,15 @@ def test_training_is_the_same(results: dict[int, tuple[Path, dict[str, Any]]]) -
 
 def test_predictions_are_the_same(results: dict[int, tuple[Path, dict[str, Any]]]) -> None:
     assert results[1][1]["predictions"] == results[2][1]["predictions"]
+
+
+def test_goes_on_after_a_process_was_killed(tmp_path: Path, results: dict[int, tuple[Path, dict[str, Any]]]) -> None:
+    work(tmp_path, 2, "killed")
+    assert (tmp_path / "test.safetensors").is_file()  # the state after two epochs
+    assert not (tmp_path / "found.json").exists()
+    whole, expected = results[2]
+    assert work(tmp_path, 2)["losses"] == expected["losses"]
+    assert (tmp_path / "units.safetensors").read_bytes() == (whole / "units.safetensors").read_bytes()
 
 
 def test_one_process_is_as_if_nothing_were() -> None:
