@@ -1,11 +1,15 @@
 """What several tests need: a linear network with a known answer, a tiny convolutional one, tiny images."""
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from regen_lib.attacks.random_signs import random_signs
+from regen_lib.banks import Threat
+from regen_lib.defenses.base import Material
 from regen_lib.images import Images
 from regen_lib.networks.blocks import Task, initialise
 from regen_lib.networks.vgg16 import vgg16
@@ -23,6 +27,10 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def linear_network(weight: Tensor, bias: Tensor, shape: tuple[int, ...]) -> nn.Sequential:
     """Logits ``W x + b`` of flattened pixels."""
     layer = nn.Linear(weight.shape[1], weight.shape[0])
@@ -33,8 +41,7 @@ def linear_network(weight: Tensor, bias: Tensor, shape: tuple[int, ...]) -> nn.S
 @pytest.fixture
 def images() -> Images:
     """48 random images of 4 classes."""
-    rng = torch.Generator().manual_seed(3)
-    return Images(torch.randint(0, 256, (48, *TASK.shape), generator=rng, dtype=torch.uint8), torch.arange(48) % 4)
+    return Images(torch.randint(0, 256, (48, *TASK.shape), generator=rng(3), dtype=torch.uint8), torch.arange(48) % 4)
 
 
 @pytest.fixture
@@ -66,3 +73,10 @@ def smooth() -> nn.Module:
     first = {"1.weight": draw(24, 144, seed=11) * 1e-3, "1.bias": draw(24, seed=12)}
     model.load_state_dict({**first, "3.weight": draw(4, 24, seed=13), "3.bias": torch.zeros(4)})
     return model.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def material(network: nn.Module, images: Images) -> Material:
+    """What a rival defence may learn from."""
+    bank = random_signs(network, images.pixels, Threat(math.inf, 60.0, 1.0), seed=0, count=3)
+    return Material(images, bank, ("conv1_1", "conv2_1"))
