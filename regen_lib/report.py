@@ -16,10 +16,6 @@ from regen_lib.errors import StudyError
 from regen_lib.findings import findings
 from regen_lib.paper import TITLES
 
-MARKERS = {
-    part: (f"<!-- {part}: written by `python -m regen_lib.report` -->", f"<!-- end of {part} -->")
-    for part in ("results", "findings", "defenses", "minutes")
-}
 FILES = (
     *("banks", "choices", "clipping", "costs", "excitation", "fig2", "fig3", "figS2", "fig6_test", "hardened", "margins", "synthesis"),
     *("unseen", "defenses", "table4_defenses", "table6_defenses", "defense_costs", "home"),
@@ -117,9 +113,12 @@ def minutes(metrics: Path) -> str:
     return f"CPU seconds, imports included, on {machine}, one thread: {listed}. In all {total:.1f} CPU-minutes; peak memory {peak:.1f} GB."
 
 
-def insert(readme: str, part: str, block: str) -> str:
-    """The README's text with ``block`` between the markers of ``part``; :class:`StudyError` unless both stand there once."""
-    begin, end = MARKERS[part]
+def insert(readme: str, part: str, block: str, writer: str = "regen_lib.report") -> str:
+    """The README's text with ``block`` between the markers of ``part``, which name its ``writer``.
+
+    :class:`StudyError` unless both stand there once.
+    """
+    begin, end = f"<!-- {part}: written by `python -m {writer}` -->", f"<!-- end of {part} -->"
     if readme.count(begin) != 1 or readme.count(end) != 1:
         raise StudyError(f"README.md needs the lines {begin!r} and {end!r} once each")
     before, rest = readme.split(begin)

@@ -1,0 +1,81 @@
+"""The README's section on ImageNet, from what was measured: ``python -m benchmarks.sheets``."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from regen_lib.artifacts import write_bytes
+from regen_lib.paper import ATTACK_TITLES, TITLES
+from regen_lib.report import insert
+
+RESULTS, SAMPLE = Path("benchmarks/results"), Path("imagenet_sample/metrics")
+
+
+def sample(metrics: Path) -> str:
+    """Top-1, restoration and fooling ratio on real images; what Fig. 2 and 3 show there."""
+    table = pd.read_csv(metrics / "real_images.csv").set_index(["attack", "defense"])
+    lines = ["| attack | fooling ratio, undefended | top-1 | with units | restoration | with units |", "|---|---|---|---|---|---|"]
+    for attack in table.index.unique("attack"):
+        bare, ours = table.loc[(attack, "undefended")], table.loc[(attack, "ours")]
+        spans = [f"{row.restoration:.3f} <sub>{row.ci_low:.3f}-{row.ci_high:.3f}</sub>" for row in (bare, ours)]
+        ratios = f"{bare.fooling_ratio:.2f} | {bare.accuracy:.3f} | {ours.accuracy:.3f}"
+        lines.append(f"| {ATTACK_TITLES.get(attack, attack)} | {ratios} | {spans[0]} | {spans[1]} |")
+    clean = table.clean_accuracy.groupby("defense").first()
+    masked = pd.read_csv(metrics / "fig3.csv")
+    first = masked[masked.depth == 1].pivot_table(index="order", columns="fraction", values="accuracy")
+    spearman = pd.read_csv(metrics / "fig2.csv").groupby("layer", sort=False).spearman.first()
+    images = int(table.images.iloc[0])
+    return "\n".join(
+        [
+            f"{images} images, clean top-1 {clean['undefended']:.3f}, with units {clean['ours']:.3f}; ξ = {table.xi.iloc[0]:g}, not clipped.",
+            "",
+            *lines,
+            "",
+            f"Fig. 2: Spearman's correlation of norm and observed noise {spearman.iloc[0]:.2f} in the first layer, "
+            f"{spearman.iloc[1:].min():.2f} to {spearman.iloc[1:].max():.2f} deeper. Fig. 3, first layer: top-1 {first[0.0].iloc[0]:.3f} "
+            f"under UAP, half of the filters freed of noise: ranked {first[0.5]['ranked']:.3f}, random {first[0.5]['random']:.3f}, "
+            f"least vulnerable {first[0.5]['reversed']:.3f}.",
+        ]
+    )
+
+
+def memory(table: pd.DataFrame) -> str:
+    """Peak memory of each part."""
+    head = [
+        f"| {table.images.iloc[0]:,} JPEGs, {table.machine.iloc[0]} | own, GB | with the mapped file, GB | seconds |",
+        "|---|---|---|---|",
+    ]
+    rows = table.to_dict("records")
+    body = [f"| {r['work']} | {r['own_mb'] / 1000:.1f} | {r['with_mapped_mb'] / 1000:.1f} | {r['seconds']:.0f} |" for r in rows]
+    return "\n".join(head + body)
+
+
+def cost(table: pd.DataFrame) -> str:
+    """Hours of the ImageNet profile, projected."""
+    per = "forward, ms | with the input's gradient, ms | a step of the units, ms"
+    head = [f"| {table.device.iloc[0]} | multiply-adds | {per} | banks and tables, hours | units, hours |", "|---|---|---|---|---|---|---|"]
+    body = []
+    for row in table.to_dict("records"):
+        times = " | ".join(f"{1000 * row[kind]:.0f}" for kind in ("forward", "gradient", "training"))
+        hours = f"{row['forward_hours'] + row['gradient_hours']:,.0f} | {row['training_hours']:,.0f}"
+        body.append(f"| {TITLES[row['network']]} | {row['million_multiply_adds'] / 1000:.2f} G | {times} | {hours} |")
+    tail = f"Disk: {table.disk_gb.iloc[0]:.0f} GB of decoded images beside ILSVRC2012 itself. Memory: as above, for any number of images."
+    return "\n".join([*head, *body, "", tail])
+
+
+def main() -> None:
+    """Write the README's blocks."""
+    readme = Path("README.md")
+    blocks = {
+        "sample": sample(SAMPLE),
+        "memory": memory(pd.read_csv(RESULTS / "memory.csv")),
+        "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
+    }
+    text = readme.read_text()
+    for part, block in blocks.items():
+        text = insert(text, part, block, "benchmarks.sheets")
+    write_bytes(readme, text.encode())
+
+
+if __name__ == "__main__":
+    main()
