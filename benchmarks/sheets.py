@@ -27,7 +27,8 @@ def sample(metrics: Path) -> str:
     images = int(table.images.iloc[0])
     return "\n".join(
         [
-            f"{images} images, clean top-1 {clean['undefended']:.3f}, with units {clean['ours']:.3f}; ξ = {table.xi.iloc[0]:g}, not clipped.",
+            f"ξ = {table.xi.iloc[0]:g}, not clipped; {images} images, clean top-1 {clean['undefended']:.3f}, "
+            f"with units {clean['ours']:.3f}.",
             "",
             *lines,
             "",

@@ -129,7 +129,8 @@ def report(shards: Sequence[Shard], unreadable: str) -> None:
         bad += metadata["bad"]
         modes.update(metadata["modes"])
     print(f"{sum(modes.values())} images decoded, stored as {dict(sorted(modes.items()))}, kept as RGB; {len(bad)} cannot be decoded")
-    print("\n".join(bad))
+    for reason in bad:
+        print(reason)
     if bad and unreadable != "drop":
         raise StudyError(f"{len(bad)} files cannot be decoded; {bad[0]}: mend them, or set images.options.unreadable to drop")
 

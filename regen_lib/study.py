@@ -72,7 +72,8 @@ def several(params: dict[str, Any]) -> bool:
 def launch(how: dict[str, Any], arguments: list[str]) -> int:
     """Start this very stage in several processes, as params.yaml's ``run`` says; the launcher's exit status."""
     command = [*shlex.split(how["launcher"]), f"--nproc-per-node={how['processes']}", "-m", "regen_lib.study", *arguments]
-    return subprocess.run(command, check=False).returncode
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}  # arrays are on the CPU, and so is what the processes say to each other
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def run(params: dict[str, Any], name: str, section: str, settings: list[str], stage: str) -> None:

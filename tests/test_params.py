@@ -1,5 +1,6 @@
 """params.yaml: what is wrong in it is named; what is right is what the notebooks take."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,31 @@ def test_a_stage_fails_where_its_notebook_does(
     assert main(["run", "n", "--section", "part", "--stage", "here"]) == status
     assert said in capfd.readouterr().err
     assert (tmp_path / "build/executed/here.ipynb").is_file()
+
+
+def test_several_processes_are_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The launcher's own command, then the stage as it was asked for; a process that was started so starts no others."""
+    (tmp_path / "notebooks").mkdir()
+    notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", "print(images)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RANK", raising=False)
+    given = {**PARAMS, "run": {"launcher": "srun --nodes=2 torchrun", "processes": 4}}
+    monkeypatch.setattr(study, "load_params", lambda path, whole: given)
+    started: list[list[str]] = []
+
+    def record(command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
+        started.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(study.subprocess, "run", record)
+    stage = ["run", "n", "--section", "part", "--stage", "here"]
+    assert main(stage) == 3
+    assert started == [["srun", "--nodes=2", "torchrun", "--nproc-per-node=4", "-m", "regen_lib.study", *stage]]
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("REGEN_STAGE", "")
+    assert main(stage) == 0
+    assert len(started) == 1
+    assert (tmp_path / "build/executed/here-rank1.json").is_file()
 
 
 def test_command_line_errors(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
