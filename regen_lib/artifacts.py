@@ -44,12 +44,12 @@ def replace_bytes(path: Path, data: bytes) -> None:
 def write_tensors(path: Path, kind: str, tensors: dict[str, Tensor], **metadata: Any) -> None:
     """Write named tensors of one ``kind`` with JSON-able ``metadata``; the same content gives the same bytes."""
     text = json.dumps({"format": FORMAT, "kind": kind, **metadata}, sort_keys=True)
-    plain = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     write_bytes(path, save(plain, {KEY: text}))
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`write_tensors` wrote. The file is mapped: of a large tensor, memory holds what is being used.
+    """Read what :func:`write_tensors` wrote, to the CPU. The file is mapped: of a large tensor, memory holds what is being used.
 
     :class:`StudyError` for a missing, truncated, foreign (a pickle, say) or newer file, or one of another ``kind``.
     """
@@ -103,7 +103,7 @@ def load_perturbations(path: Path) -> Tensor:
     perturbations = read_tensors(path, "perturbations")[0]["perturbations"]
     if not bool(perturbations.isfinite().all()):
         raise StudyError(f"{path} holds NaN or infinity: delete the file and run `dvc repro`")
-    return perturbations
+    return perturbations.to(torch.get_default_device())
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

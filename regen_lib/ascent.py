@@ -1,6 +1,4 @@
-"""Gradient steps of universal attacks: the loss that they raise, and the steepest direction under a norm."""
-
-import math
+"""The loss that universal attacks raise, and its gradient."""
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +17,7 @@ def loss_gradient(network: nn.Module, parts: Tensor, labels: Tensor, v: Tensor, 
     index = chosen.flatten()
     leaf = v.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = network(as_input(parts[lane, index]) + leaf[lane])
+        outputs = network(as_input(parts, lane, index) + leaf[lane])
         losses = nn.functional.cross_entropy(outputs, labels[lane, index], reduction="none").clamp_max(LOSS_CLIP)
         (result,) = torch.autograd.grad(losses.sum() / chosen.shape[1], leaf)
     return result
-
-
-def direction(gradient: Tensor, norm: float) -> Tensor:
-    """The steepest unit step under the norm: signs for inf, the normalised gradient for 2."""
-    if norm == math.inf:
-        return gradient.sign()
-    return nn.functional.normalize(gradient.flatten(1), dim=1).view_as(gradient)

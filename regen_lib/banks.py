@@ -108,8 +108,9 @@ def load_bank(path: Path, *, network: nn.Module | None = None, shape: tuple[int,
     tensors, metadata = read_tensors(path, "bank")
     threat = Threat(float(metadata["threat"]["norm"]), metadata["threat"]["xi"], metadata["threat"]["target"])
     fields = {key: metadata[key] for key in ("attack", "network", "network_hash", "seed", "gradients")}
+    fields |= {"fooling": tuple(metadata["fooling"]), "history": tuple(metadata["history"])}
     try:
-        bank = Bank(tensors["perturbations"], threat, **fields, fooling=tuple(metadata["fooling"]), history=tuple(metadata["history"]))
+        bank = Bank(tensors["perturbations"].to(torch.get_default_device()), threat, **fields)
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from error
     if not math.isclose(bank.measured, metadata["xi_measured"], rel_tol=1e-6):

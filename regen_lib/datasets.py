@@ -144,6 +144,6 @@ def read_fashion_mnist(raw: Path, validation: int, seed: int) -> dict[str, Image
         for name, file in (("train", "train"), ("test", "t10k"))
     }
     whole = splits["train"]
-    order = torch.randperm(len(whole), generator=generator(seed, "validation split"))
+    order = torch.randperm(len(whole), generator=generator(seed, "validation split")).cpu()
     parts = {"train": order[validation:], "validation": order[:validation]}
     return {name: Images(whole.pixels[index], whole.labels[index]) for name, index in parts.items()} | {"test": splits["test"]}

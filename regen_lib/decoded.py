@@ -64,7 +64,7 @@ class Shard:
 
 def checksum(tensor: Tensor) -> str:
     """SHA-256 of an array's bytes."""
-    return hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+    return hashlib.sha256(tensor.numpy(force=True).tobytes()).hexdigest()
 
 
 def prepare(

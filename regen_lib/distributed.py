@@ -25,7 +25,7 @@ _alone = False  # inside a job: no other process takes part
 def join() -> None:
     """Meet the other processes, where torchrun has started several; otherwise nothing happens."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("nccl" if torch.get_default_device().type == "cuda" else "gloo")
 
 
 def world() -> int:

@@ -17,7 +17,7 @@ from regen_lib.networks.blocks import Task
 
 @dataclass(frozen=True)
 class Images:
-    """``pixels`` uint8 ``[N, C, H, W]`` in 0-255 and ``labels`` int64 ``[N]``."""
+    """``pixels`` uint8 ``[N, C, H, W]`` in 0-255, always in the CPU's memory, and ``labels`` int64 ``[N]``."""
 
     pixels: Tensor
     labels: Tensor
@@ -38,13 +38,15 @@ class Images:
         """
         mirrored = torch.rand(len(index), generator=rng) < 0.5
         index, mirrored = distributed.part(index), distributed.part(mirrored)
-        x = self.pixels[index]
-        return as_input(torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)), self.labels[index]
+        x = self.pixels[index.cpu()]
+        return as_input(torch.where(mirrored.cpu().view(-1, 1, 1, 1), x.flip(3), x)), self.labels[index]
 
 
-def as_input(pixels: Tensor) -> Tensor:
-    """Pixels as every network here takes them: float32, 0-255, ``channels_last``."""
-    return pixels.to(torch.float32, memory_format=torch.channels_last)
+def as_input(pixels: Tensor, *index: Tensor | int) -> Tensor:
+    """Pixels, all or those of ``index``, as every network here takes them: float32, 0-255, ``channels_last``, on the device."""
+    if index:
+        pixels = pixels[tuple(i.cpu() if isinstance(i, Tensor) else i for i in index)]
+    return pixels.to(torch.get_default_device(), torch.float32, memory_format=torch.channels_last)
 
 
 def describe(images: Images, classes: int = 10) -> Task:
@@ -80,4 +82,5 @@ def load_images(path: Path) -> dict[str, Images]:
     """Read the splits of a data set."""
     tensors, _ = read_tensors(path, "images")
     names = sorted({key.split(".")[0] for key in tensors})
-    return {name: Images(tensors[f"{name}.pixels"], tensors[f"{name}.labels"]) for name in names}
+    device = torch.get_default_device()
+    return {name: Images(tensors[f"{name}.pixels"], tensors[f"{name}.labels"].to(device)) for name in names}

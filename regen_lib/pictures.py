@@ -35,9 +35,9 @@ def one_image(cases: Sequence[Shown], truth: int, classes: Sequence[str]) -> Fig
     defenses = list(cases[0].says)
     figure, axes = plt.subplots(2, len(cases), figsize=(1.5 * len(cases) + 0.4, 3.9), layout="constrained")
     for (top, below), shown in zip(axes.T, cases, strict=True):
-        top.imshow(shown.image[0].numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        top.imshow(shown.image[0].numpy(force=True), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         top.set_title(ATTACK_TITLES.get(shown.case, shown.case))
-        below.imshow(shown.perturbation[0].numpy(), cmap="gray", interpolation="nearest")
+        below.imshow(shown.perturbation[0].numpy(force=True), cmap="gray", interpolation="nearest")
         for line, defense in enumerate(defenses):
             label, sure = shown.says[defense]
             text, color = f"{classes[label]}, {100 * sure:.0f} %", BLUE if label == truth else ORANGE
@@ -56,11 +56,11 @@ def feature_maps(maps: dict[str, tuple[Tensor, Tensor]], titles: tuple[str, str]
     """Fig. 5: one filter's activation ``[H, W]`` for each case, before (top) and after regeneration (bottom), one grey scale."""
     style()
     figure, axes = plt.subplots(2, len(maps), figsize=(1.6 * len(maps) + 0.6, 3.4), squeeze=False, layout="constrained")
-    everything = np.concatenate([m.numpy().ravel() for pair in maps.values() for m in pair])
+    everything = np.concatenate([m.numpy(force=True).ravel() for pair in maps.values() for m in pair])
     low, high = np.percentile(everything, [1, 99])
     for column, (case, pair) in enumerate(maps.items()):
         for row, image in enumerate(pair):
-            axes[row, column].imshow(image.numpy(), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+            axes[row, column].imshow(image.numpy(force=True), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
             axes[row, column].set(xticks=[], yticks=[])
         axes[0, column].set_title(ATTACK_TITLES.get(case, case))
     for axis, title in zip(axes[:, 0], titles, strict=True):
@@ -77,7 +77,7 @@ def perturbations(rows: dict[str, Tensor], count: int = 5) -> Figure:
     for line, (name, v) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name)
         for axis, image in zip(line, v[:count], strict=False):
-            axis.imshow(image[0].numpy(), cmap="gray", interpolation="nearest")
+            axis.imshow(image[0].numpy(force=True), cmap="gray", interpolation="nearest")
     return figure
 
 
@@ -86,7 +86,7 @@ def samples(pixels: Tensor, titles: Sequence[str]) -> Figure:
     style()
     figure, axes = plt.subplots(1, len(pixels), figsize=(1.0 * len(pixels), 1.4), squeeze=False, layout="constrained")
     for axis, image, title in zip(axes[0], pixels, titles, strict=True):
-        axis.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.imshow(image[0].numpy(force=True), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axis.set_title(title, fontsize=7)
         axis.set(xticks=[], yticks=[])
     return figure

@@ -104,8 +104,8 @@ def filter_table(name: str, network: nn.Module, layers: Sequence[str], pixels: T
             "observed": noise.amax(0),
         }
         columns["tightest"] = (noise / bound.clamp_min(1e-12)).amax(0)
-        table = pd.DataFrame({key: value[order].numpy() for key, value in columns.items()})
+        table = pd.DataFrame({key: value[order].numpy(force=True) for key, value in columns.items()})
         table.insert(0, "position", range(1, len(table) + 1))
-        table.insert(0, "filter", order.numpy())
+        table.insert(0, "filter", order.numpy(force=True))
         tables.append(table.assign(network=name, layer=layer, depth=depth))
     return pd.concat(tables, ignore_index=True)

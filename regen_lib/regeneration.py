@@ -1,23 +1,24 @@
 """The feature regeneration unit, and where it sits (Sec. 4.2, Eq. 3-6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, relu
+from torch.nn.functional import relu
 
 from regen_lib.artifacts import fill, read_tensors, weights_hash, write_tensors
 from regen_lib.distributed import BatchNorm2d
 from regen_lib.errors import StudyError
 from regen_lib.inference import logits
+from regen_lib.kernels.regenerate import gather_conv, scatter_conv
 from regen_lib.networks.blocks import initialise
 from regen_lib.ranking import find_conv, top
 from regen_lib.surgery import with_replaced
 
 
 class Unit(nn.Module):
-    """The residual of D_l: from a layer's features ``[N, C, H, W]`` to what regeneration adds to them, zero outside ``channels``.
+    """D_l (Eq. 3): a layer's features ``[N, C, H, W]`` with those of ``channels`` regenerated, ``D_l(x) = x + residual`` there.
 
     1x1, 3x3, 3x3, 1x1 convolutions without bias, BN and ReLU after the first three: about ``18 D^2 + 2 N D`` weights for N
     regenerated channels and width D, as the authors count. The authors' fixed permutations before and after the unit are
@@ -28,9 +29,8 @@ class Unit(nn.Module):
     channels: Tensor
     scale: Tensor
 
-    def __init__(self, channels: Tensor, total: int, width: int) -> None:
+    def __init__(self, channels: Tensor, width: int) -> None:
         super().__init__()
-        self.total = total
         self.register_buffer("channels", channels)
         self.register_buffer("scale", torch.ones(len(channels)))
         self.conv1 = nn.Conv2d(len(channels), width, 1, bias=False)
@@ -40,33 +40,35 @@ class Unit(nn.Module):
         self.bn1, self.bn2, self.bn3 = (BatchNorm2d(width) for _ in range(3))
 
     def forward(self, features: Tensor) -> Tensor:
-        gather, scatter = self.conv1.weight / self.scale.view(1, -1, 1, 1), self.conv4.weight * self.scale.view(-1, 1, 1, 1)
-        gather = gather.new_zeros(len(gather), self.total, 1, 1).index_copy(1, self.channels, gather)
-        scatter = scatter.new_zeros(self.total, scatter.shape[1], 1, 1).index_copy(0, self.channels, scatter)
-        hidden = relu(self.bn1(conv2d(features, gather)))
-        hidden = relu(self.bn2(self.conv2(hidden)))
-        hidden = relu(self.bn3(self.conv3(hidden)))
-        return conv2d(hidden, scatter)
+        hidden = gather_conv(features, self.channels, self.conv1.weight.flatten(1) / self.scale)
+        for norm, conv in ((self.bn1, self.conv2), (self.bn2, self.conv3)):
+            hidden = conv(relu(norm(hidden)))
+        return scatter_conv(relu(self.bn3(hidden)), self.channels, self.conv4.weight.flatten(1) * self.scale[:, None], features)
 
 
 class Regenerated(nn.Module):
-    """A frozen convolution and its unit, before the network's own BN and ReLU (Eq. 6).
-
-    The single skip makes the regenerated features ``D_l(x) = x + residual`` (Eq. 3 and 4).
-    """
+    """A frozen convolution and its unit, before the network's own BN and ReLU (Eq. 6)."""
 
     def __init__(self, conv: nn.Conv2d, unit: Unit) -> None:
         super().__init__()
         self.conv, self.unit = conv, unit
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.conv(x)
-        return features + self.unit(features)
+        regenerated: Tensor = self.unit(self.conv(x))
+        return regenerated
+
+
+Layers = Sequence[str] | Mapping[str, int]  # convolutions, or convolutions and the widths D of their units
+
+
+def first(layers: Layers, count: int) -> list[str] | dict[str, int]:
+    """The first ``count`` of the layers, with their widths where they have some."""
+    return dict(list(layers.items())[:count]) if isinstance(layers, Mapping) else list(layers[:count])
 
 
 def regenerate(
     network: nn.Module,
-    layers: Sequence[str],
+    layers: Layers,
     *,
     ratio: float = 0.5,
     width: float = 1.0,
@@ -75,9 +77,10 @@ def regenerate(
 ) -> nn.Module:
     """Eq. 6: the network with a fresh unit on the top ``ratio`` of the filters of each named convolution.
 
-    ``width`` is D / N. The network's own weights are shared and stay frozen; units start from He-normal weights drawn
-    from ``generator``, those of the last convolution times ``residual`` (0: the defended network starts as the network
-    itself). :class:`StudyError` for a ratio outside (0, 1], a layer that is no convolution, or one named twice.
+    ``width`` is D / N of units that ``layers`` gives no width. The network's own weights are shared and stay frozen; units
+    start from He-normal weights drawn from ``generator``, those of the last convolution times ``residual`` (0: the defended
+    network starts as the network itself). :class:`StudyError` for a ratio outside (0, 1], a layer that is no convolution, or
+    one named twice.
     """
     if len(set(layers)) != len(layers):
         raise StudyError(f"layers {list(layers)}: each takes one unit, so name each once")
@@ -85,7 +88,8 @@ def regenerate(
     for layer in layers:
         conv = find_conv(network, layer)
         channels = top(conv, ratio)
-        unit = Unit(channels, conv.out_channels, max(1, round(width * len(channels))))
+        own = layers[layer] if isinstance(layers, Mapping) else max(1, round(width * len(channels)))
+        unit = Unit(channels, own)
         initialise(unit.to(memory_format=torch.channels_last), generator)
         unit.conv4.weight.data *= residual
         replacements[layer] = Regenerated(conv, unit)
@@ -132,7 +136,7 @@ def units(network: nn.Module) -> dict[str, "Unit"]:
     return {name: module.unit for name, module in network.named_modules() if isinstance(module, Regenerated)}
 
 
-def save_units(path: Path, defended: nn.Module, *, network: nn.Module, layers: list[str], ratio: float, width: float) -> None:
+def save_units(path: Path, defended: nn.Module, *, network: nn.Module, layers: Layers, ratio: float, width: float) -> None:
     """Write a defended network's units: they are all that differs from the frozen ``network``, whose hash goes along."""
     tensors = {f"{layer}|{name}": t for layer, unit in units(defended).items() for name, t in unit.state_dict().items()}
     write_tensors(path, "units", tensors, network_hash=weights_hash(network), layers=layers, ratio=ratio, width=width)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from regen_lib import distributed
+from regen_lib import devices, distributed
 
 
 def generator(seed: int, *names: object) -> torch.Generator:
@@ -19,22 +19,24 @@ def generator(seed: int, *names: object) -> torch.Generator:
 @contextmanager
 def dropout_from(rng: torch.Generator) -> Iterator[None]:
     """Dropout can only draw from torch's global generator: within, that one is seeded from ``rng``; afterwards it is as before."""
-    with torch.random.fork_rng(devices=[]):
+    device = torch.get_default_device()
+    with torch.random.fork_rng(devices=[device.index] if device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=rng)))
         yield
 
 
 def start(threads: int) -> None:
-    """Fix what the bytes of a result depend on: thread count and deterministic kernels; meet the stage's other processes.
+    """Fix what the bytes of a result depend on: device, thread count, deterministic kernels; meet the stage's other processes.
 
-    Called first in every notebook.
-
+    Called first in every notebook. On a GPU a few gradients (of pooling and padding) have no deterministic kernel: torch warns.
     Denormals are flushed to zero: on a CPU they slow small networks several-fold and change no printed digit.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
+    device = devices.best()
+    devices.use(device)
     distributed.join()
     torch.set_flush_denormal(True)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     # every value is written before it is read, and filling costs a tenth of the time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -48,6 +48,8 @@ class Checkpoint:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.rng.set_state(tensors["rng"].clone())
         torch.set_rng_state(tensors["dropout"].clone())
+        if "dropout_cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["dropout_cuda"].clone())
         self.losses = losses
 
     def save(self, losses: list[float]) -> None:
@@ -58,6 +60,8 @@ class Checkpoint:
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"momentum|{index}|{key}": value for key, value in state.items() if isinstance(value, Tensor)}
         tensors |= {"rng": self.rng.get_state(), "dropout": torch.get_rng_state()}
+        if torch.get_default_device().type == "cuda":
+            tensors["dropout_cuda"] = torch.cuda.get_rng_state()
         write_tensors(self.path, "training", tensors, identity=self.identity, losses=losses)
 
     def remove(self) -> None:

@@ -141,7 +141,7 @@ class Synthesis(Section):
 class Variant(Section):
     """One way to place and train units: how many of the positions, on which part of the filters, and what else differs."""
 
-    units: int = Field(ge=1, le=6)
+    units: int = Field(ge=1)
     ratio: float = Fraction
     width: float | None = Field(default=None, gt=0)
     residual: float | None = Field(default=None, ge=0, le=1)
@@ -167,6 +167,9 @@ class Training(Section):
     calibration: int = Field(ge=0)
     stream: str | None
     variants: dict[str, Variant] = Field(min_length=1)
+
+
+Positions = list[str] | dict[str, Annotated[int, Field(ge=1)]]  # convolutions, or convolutions with the width of each unit
 
 
 class StrengthsSection(BanksSection):
@@ -275,7 +278,8 @@ class Params(Section):
     run: Launch
     images: ImagesSection
     networks: dict[Name, NetworkSection]
-    units: dict[Name, list[str]]
+    positions: dict[str, dict[Name, Positions]] | None = None  # named sets to choose units from, by YAML's & and *
+    units: dict[Name, Positions]
     attacks: BanksSection
     strengths: StrengthsSection
     unseen: dict[str, BanksSection]
@@ -295,8 +299,9 @@ class Params(Section):
         for name in self.study.networks:
             if name not in self.networks or name not in self.units:
                 raise ValueError(f"network {name} is in study.networks: give it a row in networks and one in units")
-            if not 1 <= len(self.units[name]) <= 6:
-                raise ValueError(f"units.{name} lists {len(self.units[name])} layers: give one to six (Sec. 5.1)")
+            places = self.units[name]
+            if not places or (isinstance(places, list) and len(places) > 6):
+                raise ValueError(f"units.{name} lists {len(places)} layers: give one to six (Sec. 5.1), or any number with a width each")
         if self.ablation.network not in self.study.networks:
             raise ValueError(f"ablation.network {self.ablation.network} is not in study.networks: choose one that is")
         made = {bank for section in self.unseen.values() for bank in section.banks}

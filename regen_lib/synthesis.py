@@ -8,9 +8,11 @@ from torch import Tensor
 
 from regen_lib.banks import Threat
 from regen_lib.errors import StudyError
+from regen_lib.kernels import walks as kernels
 from regen_lib.reproducible import generator
 
 MAX_STEPS = 100_000
+AT_ONCE = 50  # steps whose draws are made ahead
 
 
 @dataclass(frozen=True)
@@ -34,26 +36,22 @@ def walk(bank: Tensor, count: int, *, rng: torch.Generator, eta_scale: float = 1
     """Algorithm 1, ``count`` walks at once, in the coefficients of the bank ``[K, C, H, W]``.
 
     ``v <- a v_new + (1 - a) v`` keeps v a combination ``c`` of the bank, so ``||v||^2 = c' G c`` with the Gram matrix G: a
-    step costs K^2 whatever the size of the images. At step t every walk takes its a, then its v_new, from ``rng``.
+    step costs K whatever the size of the images. At step t every walk takes its a, then its v_new, from ``rng``.
     :class:`StudyError` where ``max_steps`` do not get every walk past eta.
     """
     flat = bank.double().flatten(1)
     gram, eta = flat @ flat.T, threshold(bank, eta_scale)
-    coefficients = torch.zeros(count, len(bank), dtype=torch.float64)
-    steps = torch.zeros(count, dtype=torch.long)
-    running = torch.arange(count)
-    for _ in range(max_steps):
-        alpha, member = draws(count, len(bank), rng)
-        alpha, member = alpha[running], member[running]
-        c = coefficients[running] * (1 - alpha[:, None])
-        c[torch.arange(len(running)), member] += alpha
-        coefficients[running] = c
-        steps[running] += 1
-        running = running[((c @ gram) * c).sum(1) <= eta**2]
-        if not len(running):
+    coefficients, products = torch.zeros(2, count, len(bank), dtype=torch.float64)
+    steps, limit = torch.zeros(count, dtype=torch.long), torch.tensor(eta**2, dtype=torch.float64)
+    for start in range(0, max_steps, AT_ONCE):
+        drawn = [draws(count, len(bank), rng) for _ in range(min(AT_ONCE, max_steps - start))]
+        alpha, member = (torch.stack(values) for values in zip(*drawn, strict=True))
+        kernels.advance(gram, coefficients, products, steps, alpha, member, limit)
+        ended = kernels.past(coefficients, products, limit)
+        if bool(ended.all()):
             return Walks(coefficients, steps)
     raise StudyError(
-        f"{len(running)} of {count} walks are below eta = {eta:g} after {max_steps} steps: a convex combination cannot exceed"
+        f"{count - int(ended.sum())} of {count} walks are below eta = {eta:g} after {max_steps} steps: a convex combination cannot exceed"
         " the norm of its members, so a bank of (nearly) equal l2 norms never stops; set synthesis.eta_scale below 1"
     )
 
@@ -105,8 +103,8 @@ def make(method: str, bank: Tensor, threat: Threat, count: int, *, seed: int, na
 def describe(bank: Tensor, threat: Threat, count: int, *, seed: int, name: str, eta_scale: float = 1.0) -> pd.DataFrame:
     """What both methods produce, a row a perturbation: ``network, method, steps, mixed, cosine`` (steps, mixed: Algorithm 1 only)."""
     walks = walk(bank, count, rng=generator(seed, "synthesis", name, "paper"), eta_scale=eta_scale)
-    paper = pd.DataFrame({"steps": walks.steps.numpy(), "mixed": walks.mixed().numpy()})
-    paper["cosine"] = nearest_cosine(synthesize(bank, walks), bank).numpy()
+    paper = pd.DataFrame({"steps": walks.steps.numpy(force=True), "mixed": walks.mixed().numpy(force=True)})
+    paper["cosine"] = nearest_cosine(synthesize(bank, walks), bank).numpy(force=True)
     other = make("diverse", bank, threat, count, seed=seed, name=name)
-    signed = pd.DataFrame({"cosine": nearest_cosine(other, bank).numpy()})
+    signed = pd.DataFrame({"cosine": nearest_cosine(other, bank).numpy(force=True)})
     return pd.concat([paper.assign(method="paper"), signed.assign(method="diverse")], ignore_index=True).assign(network=name)

@@ -115,7 +115,7 @@ def fit(
             batches = MiniBatches(images, each, recipe.batch, rng)
             rates = [rate_at(recipe, (epoch * len(batches) + step) / total) for step in range(len(batches))]
             progress = tqdm(batches, desc=f"{name} {epoch + 1}/{recipe.epochs}")
-            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            with torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 losses.append(train_epoch(optimizer, progress, rates, step))
             if not math.isfinite(losses[-1]):
                 raise StudyError(f"{name}: the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate ({recipe.rate})")

@@ -38,7 +38,7 @@ def literal_unit(unit: Unit) -> nn.Sequential:
 def test_unit_equals_permute_split_concatenate_permute_back(training: bool) -> None:
     conv = nn.Conv2d(3, 10, 3, padding=1, bias=False)
     channels = rank(conv)[:4]
-    unit = initialise(Unit(channels, 10, 5), rng()).train(training)
+    unit = initialise(Unit(channels, 5), rng()).train(training)
     layer, x = Regenerated(conv, unit), draw(6, 3, 7, 7) * 10
     order = torch.cat([channels, torch.tensor([c for c in range(10) if c not in channels.tolist()])])
     sorted_features = conv(x)[:, order]  # "imap": the most vulnerable first
@@ -51,7 +51,7 @@ def test_unit_equals_permute_split_concatenate_permute_back(training: bool) -> N
 
 @pytest.mark.parametrize(("channels", "width"), [(12, 12), (48, 36)])
 def test_unit_size_is_the_authors_count(channels: int, width: int) -> None:
-    unit = Unit(torch.arange(channels), 2 * channels, width)
+    unit = Unit(torch.arange(channels), width)
     assert sum(p.numel() for p in unit.parameters() if p.ndim == 4) == 18 * width**2 + 2 * channels * width
 
 

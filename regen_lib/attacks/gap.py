@@ -48,7 +48,7 @@ def gap(
         while len(best) < passes and max(best, default=0) < threat.target:
             for chosen in torch.randperm(parts.shape[1], generator=rng).split(batch):
                 optimizer.zero_grad()
-                generator_loss(network, as_input(parts[k, chosen]), threat.fill(maker(noise)), loss, towards).backward()
+                generator_loss(network, as_input(parts, k, chosen), threat.fill(maker(noise)), loss, towards).backward()
                 optimizer.step()
             with torch.no_grad():
                 made = threat.fill(maker(noise))

@@ -41,7 +41,7 @@ def gd_uap(
             return mean.expand(1, *pixels.shape[1:])
         if prior == "range":
             return augment((mean + std * torch.randn(batch, *pixels.shape[1:], generator=rng)).clamp(0, 255), rng)
-        return augment(as_input(pixels[torch.randint(len(pixels), (batch,), generator=rng)]), rng)
+        return augment(as_input(pixels, torch.randint(len(pixels), (batch,), generator=rng)), rng)
 
     return raise_activations(
         "gd_uap",

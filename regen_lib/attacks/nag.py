@@ -42,7 +42,7 @@ def nag(
         for chosen in torch.randperm(len(images), generator=rng).split(batch):
             optimizer.zero_grad()
             made = threat.fill(maker.sample(len(chosen), rng))
-            fool, differ = terms(network, as_input(images[chosen]), labels[chosen], made, rng)
+            fool, differ = terms(network, as_input(images, chosen), labels[chosen], made, rng)
             (fool - diversity * differ).backward()
             optimizer.step()
         with torch.no_grad():

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from regen_lib.ascent import direction, loss_gradient
+from regen_lib.ascent import loss_gradient
 from regen_lib.banks import Bank, Threat
+from regen_lib.kernels.universal_step import universal_step
 from regen_lib.lanes import Best, lane_fooling, predictions, shuffled, split
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import generator
@@ -43,8 +44,8 @@ def sga(
                 mixed = torch.stack([row[torch.randperm(len(row), generator=g)] for row, g in zip(chosen, generators, strict=True)])
                 for part in mixed.split(inner, dim=1):
                     slope = loss_gradient(network, parts, clean, trial, part)
-                    trial, total = threat.project(trial + size * direction(slope, threat.norm)), total + slope
-            v = threat.project(v + size * direction(total, threat.norm))
+                    trial, total = universal_step(trial, slope[:, None], size, threat.norm, threat.xi), total + slope
+            v = universal_step(v, total[:, None], size, threat.norm, threat.xi)
         best.look(v, lane_fooling(network, parts, clean, v, lanes), lanes)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
         if best.over:

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from regen_lib.ascent import direction, loss_gradient
+from regen_lib.ascent import loss_gradient
 from regen_lib.banks import Bank, Threat
+from regen_lib.kernels.universal_step import universal_step
 from regen_lib.lanes import Best, lane_fooling, predictions, shuffled, split
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import generator
@@ -43,7 +44,7 @@ def spgd(
         order = shuffled(parts, generators)
         for start in range(0, parts.shape[1], batch):
             slope = uphill * loss_gradient(network, parts, goal, v, order[:, start : start + batch])
-            v = threat.project(v + step * threat.xi * direction(slope, threat.norm))
+            v = universal_step(v, slope[:, None], step * threat.xi, threat.norm, threat.xi)
         best.look(v, lane_fooling(network, parts, clean, v, lanes), lanes)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
         if best.over:

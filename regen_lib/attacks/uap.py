@@ -60,7 +60,7 @@ def steps(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, lanes: Te
     lane, index = lanes[owner], chosen.flatten()
     total = torch.zeros(len(lanes), *v.shape[1:])
     for part in torch.arange(len(owner)).split(CHUNK):
-        x = as_input(parts[lane[part], index[part]]) + v[lane[part]]
+        x = as_input(parts, lane[part], index[part]) + v[lane[part]]
         with torch.no_grad():
             outputs = network(x)
         unfooled = outputs.argmax(1) == clean[lane[part], index[part]]

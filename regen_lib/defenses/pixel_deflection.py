@@ -70,7 +70,7 @@ def denoise(x: Tensor, sigma: float) -> Tensor:
     What :func:`skimage.restoration.denoise_wavelet` does to one image.
     """
     levels = max(pywt.dwtn_max_level(x.shape[2:], WAVELET) - 3, 1)
-    coarse, *details = pywt.wavedec2(x.contiguous().numpy(), WAVELET, level=levels, axes=(2, 3))
+    coarse, *details = pywt.wavedec2(x.contiguous().numpy(force=True), WAVELET, level=levels, axes=(2, 3))
     shrunk = [tuple(bayes_shrink(band, sigma) for band in level) for level in details]
     back = pywt.waverec2([coarse, *shrunk], WAVELET, axes=(2, 3))[:, :, : x.shape[2], : x.shape[3]]
     return torch.from_numpy(np.ascontiguousarray(back)).to(x).clamp(0, 255)

@@ -46,7 +46,7 @@ class DetectingPRN(PRN):
 
 def features(x: Tensor, rectified: Tensor) -> np.ndarray:
     """Logarithm of the absolute DCT coefficients of the grey difference between image and rectified image: ``[N, H * W]``."""
-    difference = (x - rectified).cpu().numpy()
+    difference = (x - rectified).numpy(force=True)
     grey = np.tensordot(GREY, difference, axes=(0, 1)) if difference.shape[1] == len(GREY) else difference.mean(1)
     logs: np.ndarray = np.log(np.abs(dctn(grey, axes=(1, 2), norm="ortho")) + 1e-3).reshape(len(x), -1)
     return logs
