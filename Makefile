@@ -54,9 +54,11 @@ lint: $(READY)  ## ruff and mypy
 lab: $(READY)  ## JupyterLab on the notebooks
 	jupyter lab --notebook-dir=.
 
-bench: $(READY)  ## memory at 20,000 JPEGs, and what ImageNet would cost, into benchmarks/results
+bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would cost: into benchmarks/results and the README
+	python -m benchmarks.speed
 	python -m benchmarks.memory
 	python -m benchmarks.cost
+	python -m benchmarks.sheets
 
 clean:  ## remove what the tests and stages left in build/ (results and caches stay)
 	rm -rf build

@@ -6,9 +6,7 @@ one core). Writes ``benchmarks/results/cost.csv``.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from benchmarks.timing import medians
 from regen_lib.artifacts import write_table
 from regen_lib.minutes import processor
 from regen_lib.networks import build
@@ -28,19 +27,6 @@ from regen_lib.reproducible import start
 TRAINING_IMAGES = 1_281_167  # of ILSVRC2012
 CROP = 3 * 224 * 224  # bytes of an image, decoded
 DEEPFOOL_STEPS = 3  # on average, for the half of the images that a growing perturbation does not fool yet (measured on the laptop profile)
-
-
-def seconds(work: Callable[[], object], images: int, device: torch.device, repeats: int) -> float:
-    """The median time of ``work``, an image: CPU time on a CPU."""
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
-    taken = []
-    for _ in range(repeats + 1):
-        begun = clock()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        taken.append(clock() - begun)
-    return statistics.median(taken[1:]) / images
 
 
 def backward(network: nn.Module, x: Tensor) -> None:
@@ -57,8 +43,8 @@ def measure(params: Mapping[str, Any], name: str, device: torch.device, batch: i
     defended = regenerate(network, params["units"][name], ratio=0.5, width=width, generator=torch.Generator().manual_seed(0))
     for unit in units(defended).values():
         unit.train().requires_grad_(True)
-    network, defended = (n.to(device).to(memory_format=torch.channels_last) for n in (network, defended))
-    x = torch.rand(batch, 3, 224, 224, device=device).mul(255).to(memory_format=torch.channels_last)
+    network, defended = (n.to(memory_format=torch.channels_last) for n in (network, defended))
+    x = torch.rand(batch, 3, 224, 224).mul(255).to(memory_format=torch.channels_last)
     leaf = x.clone().requires_grad_()
 
     def forward() -> None:
@@ -68,12 +54,8 @@ def measure(params: Mapping[str, Any], name: str, device: torch.device, batch: i
     def train() -> None:
         backward(defended, x)
 
-    return {
-        "million_multiply_adds": millions,
-        "forward": seconds(forward, batch, device, repeats),
-        "gradient": seconds(lambda: backward(network, leaf), batch, device, repeats),
-        "training": seconds(train, batch, device, repeats),
-    }
+    taken = medians({"forward": forward, "gradient": lambda: backward(network, leaf), "training": train}, device, repeats)
+    return {"million_multiply_adds": millions, **{kind: seconds / batch for kind, seconds in taken.items()}}
 
 
 def passes(params: Mapping[str, Any]) -> dict[str, float]:
@@ -105,7 +87,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     start(1)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.get_default_device()
     params = load_params(Path("profiles/imagenet.yaml"))
     work, rows = passes(params), []
     for name in tqdm(params["study"]["networks"]):

@@ -1,5 +1,6 @@
-"""The README's section on ImageNet, from what was measured: ``python -m benchmarks.sheets``."""
+"""The README's sections on ImageNet and on speed, from what was measured: ``python -m benchmarks.sheets``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +52,18 @@ def memory(table: pd.DataFrame) -> str:
     return "\n".join(head + body)
 
 
+def speed(tables: Sequence[pd.DataFrame]) -> str:
+    """Every ratio beside what was asked for, a table a machine."""
+    parts = []
+    for table in tables:
+        versions = f"{table.machine.iloc[0]}, torch {table.torch.iloc[0]}, Python {table.python.iloc[0]}"
+        lines = [f"| {versions} | | ratio | asked | met |", "|---|---|---|---|---|"]
+        rows = table.to_dict("records")
+        lines += [f"| {r['part']}: {r['case']} | {r['against']} | {r['ratio']:.3g} | {r['asked']} | {r['met']} |" for r in rows]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
 def cost(table: pd.DataFrame) -> str:
     """Hours of the ImageNet profile, projected."""
     per = "forward, ms | with the input's gradient, ms | a step of the units, ms"
@@ -71,6 +84,7 @@ def main() -> None:
         "sample": sample(SAMPLE),
         "memory": memory(pd.read_csv(RESULTS / "memory.csv")),
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
+        "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
     }
     text = readme.read_text()
     for part, block in blocks.items():

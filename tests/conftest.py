@@ -1,10 +1,14 @@
 """What several tests need: a linear network with a known answer, a tiny convolutional one, tiny images."""
 
 import math
+import os
 from collections.abc import Callable
 
 import pytest
 import torch
+
+os.environ.setdefault("TRITON_INTERPRET", "0" if torch.cuda.is_available() else "1")  # read when regen_lib.kernels is imported
+
 from torch import Tensor, nn
 
 from regen_lib.attacks.random_signs import random_signs

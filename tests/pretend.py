@@ -105,6 +105,7 @@ def install() -> torch.device:
     _setup_privateuseone_for_python_backend(NAME, Module())
     fallback: Callable[..., Any] = lambda func, *args, **kwargs: run(func, *args, **kwargs)  # noqa: E731
     _library.fallback(fallback, "PrivateUse1")
+    torch.__future__.set_swap_module_params_on_conversion(True)  # or Module.to would leave ``raw`` behind
     for name in ("tensor", "arange"):  # neither asks such a device in a way that it could answer
         setattr(torch, name, brought(getattr(torch, name)))
     return torch.device(NAME, 0)

@@ -18,6 +18,7 @@ from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
 from regen_lib.params import load_params
 from regen_lib.ranking import find_conv
+from regen_lib.regeneration import regenerate, units
 from regen_lib.weights import load_weights
 from tests.closure import REPOSITORY, closure, notebook_source
 
@@ -45,6 +46,26 @@ def test_positions_of_the_profile(name: str) -> None:
         assert found == CHANNELS[name]
     else:
         assert list(found) == ["conv1_1", "conv1_2", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
+
+
+# (C -> N, D) in the authors' deploy files, and the weights of all units as counted there, in millions, BN's scales and shifts included
+RELEASED = {"caffenet": 1.488, "vgg_f": 1.197, "googlenet": 0.567, "resnet152": 2.421}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_the_release_has_the_authors_count_of_weights(name: str) -> None:
+    params = load_params(REPOSITORY / "profiles/imagenet.yaml")
+    places = params["positions"]["release"][name]
+    assert len(places) == {"googlenet": 14, "resnet152": 7}.get(name, 5)
+    network = build(name, TASK, **{**params["networks"][name]["options"], **({"torchvision": False} if name == "googlenet" else {})})
+    defended = regenerate(network, places, ratio=0.5, generator=torch.Generator().manual_seed(0))
+    weights = sum(p.numel() for unit in units(defended).values() for p in unit.parameters())
+    assert weights / 1e6 == pytest.approx(RELEASED[name], abs=0.001)
+
+
+def test_the_profile_takes_the_papers_positions() -> None:
+    params = load_params(REPOSITORY / "profiles/imagenet.yaml")
+    assert params["units"] == params["positions"]["paper"]
 
 
 BUILT = {"images": ["decoded"], "network": ["networks.squeezenet", "weights.tensors"], "synthesis": []}

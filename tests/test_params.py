@@ -51,6 +51,8 @@ def test_default_is_the_laptop() -> None:
         ("study.networks", [], r"study\.networks"),
         ("networks.vgg16", ..., r"network vgg16 is in study\.networks: give it a row"),
         ("units.vgg16", [f"conv{i}" for i in range(7)], r"units\.vgg16 lists 7 layers: give one to six"),
+        ("units.vgg16", {}, r"units\.vgg16 lists 0 layers"),
+        ("units.vgg16", {"conv1_1": 0}, r"units\.vgg16.*greater than or equal to 1"),
         ("training.variants.ours.ratio", 0, r"training\.variants\.ours\.ratio: .*greater than 0"),
         ("training.variants.ours.ratio", 1.5, r"less than or equal to 1 \(found 1\.5\)"),
         ("ablation.choices.drops.recipe", {"shedule": "drops"}, r"recipe has no shedule: choose from epochs, rate"),

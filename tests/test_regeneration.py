@@ -2,6 +2,7 @@
 
 import copy
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from regen_lib.masking import ORDERS, masked_predictions, masking_table, order_f
 from regen_lib.networks.blocks import initialise
 from regen_lib.networks.vgg16 import vgg16
 from regen_lib.ranking import find_conv, rank
-from regen_lib.regeneration import Regenerated, Unit, calibrate, regenerate, units
+from regen_lib.regeneration import Regenerated, Unit, calibrate, first, load_units, regenerate, save_units, units
 from regen_lib.training import MiniBatches, Noise, Recipe, fit, make_optimizer, rate_at
 from tests.conftest import TASK, draw
 
@@ -53,6 +54,18 @@ def test_unit_equals_permute_split_concatenate_permute_back(training: bool) -> N
 def test_unit_size_is_the_authors_count(channels: int, width: int) -> None:
     unit = Unit(torch.arange(channels), width)
     assert sum(p.numel() for p in unit.parameters() if p.ndim == 4) == 18 * width**2 + 2 * channels * width
+
+
+def test_layers_with_widths_of_their_own(network: nn.Module, images: Images, tmp_path: Path) -> None:
+    """A mapping gives each unit's width, and units are read back as they were written."""
+    places = {"conv2_1": 5, "conv1_1": 3}
+    defended = regenerate(network, first(places, 9), ratio=0.5, width=7.0, generator=rng())
+    assert {layer: unit.conv1.out_channels for layer, unit in units(defended).items()} == {"conv1_1": 3, "conv2_1": 5}
+    path = tmp_path / "units.safetensors"
+    save_units(path, defended, network=network, layers=places, ratio=0.5, width=7.0)
+    assert torch.equal(load_units(path, network)(as_input(images.pixels)), defended(as_input(images.pixels)))
+    assert list(first(places, 1)) == ["conv2_1"]
+    assert first(["a", "b", "c"], 2) == ["a", "b"]
 
 
 def test_zero_residual_starts_as_the_network(network: nn.Module, images: Images) -> None:

@@ -1,0 +1,108 @@
+"""What test_devices.py does twice, on the CPU and on the device that is none: attacks, a training, defences, an evaluation."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from regen_lib import devices
+from regen_lib.artifacts import write_bytes, write_tensors
+from regen_lib.attacks import make
+from regen_lib.banks import load_bank, save_bank
+from regen_lib.defenses import RIVALS
+from regen_lib.defenses import make as defend
+from regen_lib.defenses.base import Material
+from regen_lib.images import Images
+from regen_lib.inference import draw, logits, predict
+from regen_lib.networks import load_network, save_network
+from regen_lib.networks.blocks import Task, initialise
+from regen_lib.networks.vgg16 import vgg16
+from regen_lib.ranking import filter_table
+from regen_lib.regeneration import calibrate, regenerate, units
+from regen_lib.reproducible import generator, start
+from regen_lib.synthesis import make as synthesize
+from regen_lib.training import Noise, Recipe, fit
+from tests import pretend
+
+LAYERS = ["conv1_1", "conv2_1"]
+SIDE, CLASSES = 16, 4
+TASK = Task((1, SIDE, SIDE), CLASSES, (100.0,), (60.0,))
+SPEC = {"norm": "inf", "xi": 30, "target": 1.0, "count": 2, "split": "train", "start": 0, "images": 40}
+RAISED = {"steps": 3, "check": 3, "rate": 0.1}
+ATTACKS = {  # all but Singular Fool, whose forward-mode derivatives torch does not take on such a device
+    "random_signs": {},
+    "uap": {"passes": 1, "batch": 10, "classes": 3},
+    "spgd": {"passes": 1, "batch": 10},
+    "sga": {"passes": 1, "batch": 20, "inner": 10, "repeats": 1},
+    "gap": {"passes": 1, "batch": 20},
+    "nag": {"passes": 1, "batch": 20},
+    "fff": RAISED,
+    "gd_uap": {**RAISED, "prior": "data", "batch": 5},
+}
+TRAINED = {"jpeg": None, "pixel_deflection": None, "feature_distillation": None, "feature_norm_clipping": None}
+EXTRA = {
+    "adversarial_training": {"epsilon": 8.0, "steps": 2},
+    "feature_denoising": {"epsilon": 8.0, "steps": 2},
+    "shared_adversarial_training": {"epsilon": 8.0, "steps": 2, "heap": 5},
+    "universal_adversarial_training": {"epsilon": 8.0},
+    "democratic_training": {"epsilon": 8.0, "steps": 2},
+    "prn_det": {"images": 40},
+}
+MAPS = {
+    "prn": {"maps": 4, "blocks": 1},
+    "prn_det": {"maps": 4, "blocks": 1},
+    "hgd": {"width": 2},
+    "pixel_deflection": {"deflections": 5, "window": 3},
+}
+
+
+def images() -> Images:
+    """As they are read: pixels on the CPU, labels on the device."""
+    rng = torch.Generator().manual_seed(3)
+    pixels = torch.randint(0, 256, (80, 1, SIDE, SIDE), generator=rng, dtype=torch.uint8)
+    return Images(pixels.cpu(), torch.arange(80) % CLASSES)
+
+
+def main(folder: Path, *, pretended: bool) -> None:
+    """Every number, in ``folder``."""
+    if pretended:
+        device = pretend.install()
+        devices.best = lambda: device
+    start(1)
+    save_network(
+        folder / "network.safetensors",
+        "vgg16",
+        initialise(vgg16(TASK, width=0.07, hidden=0), generator(1)),
+        TASK,
+        {"width": 0.07, "hidden": 0},
+    )
+    network, seen = load_network(folder / "network.safetensors"), images()
+    assert next(network.parameters()).device == torch.get_default_device()
+    found: dict[str, object] = {}
+    for name, options in ATTACKS.items():
+        save_bank(folder / f"{name}.safetensors", make(network, {"train": seen}, {**SPEC, "attack": name, "options": options}, seed=0))
+    bank = load_bank(folder / "random_signs.safetensors", network=network)
+    found["filters"] = filter_table("vgg16", network, LAYERS, seen.pixels[:8], bank.perturbations[:1], network).to_dict("list")
+    tensors: dict[str, Tensor] = {"synthetic": synthesize("paper", bank.perturbations, bank.threat, 20, seed=0, name="test", eta_scale=0.9)}
+    defended = regenerate(network, LAYERS, ratio=0.5, generator=generator(0, "units"))
+    calibrate(defended, seen.pixels[:20])
+    noise = Noise(tensors["synthetic"], 0.5)
+    found["losses"] = fit(
+        defended, units(defended).values(), seen, Recipe(2, 0.02, batch=20), seed=0, name="test", noise=noise, resume=folder
+    )
+    choice = draw(len(seen), len(bank), generator(0, "evaluation"))
+    found["logits"] = torch.cat(list(logits(defended, seen.pixels, bank.perturbations, choice))).flatten().tolist()
+    found["right"] = int((predict(network, seen.pixels) == seen.labels).sum())
+    material, recipe = Material(seen, bank, tuple(LAYERS)), {"epochs": 1, "rate": 1e-3, "batch": 20}
+    for name in RIVALS:
+        spec = {"options": MAPS.get(name, {}), "training": EXTRA.get(name, {}), "recipe": None if name in TRAINED else recipe}
+        rival = defend(name, network, spec, material, seed=0)[0]
+        found[name] = [round(z, 3) for z in rival(bank.perturbations + 100).detach().flatten().tolist()]
+    write_tensors(folder / "tensors.safetensors", "test", tensors)
+    write_bytes(folder / "found.json", json.dumps(found).encode())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), pretended=sys.argv[2] == "pretend")

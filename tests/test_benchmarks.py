@@ -1,0 +1,96 @@
+"""The benchmarks compare like with like, and say what was asked for."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import plain, speed_stage
+from benchmarks.sheets import speed
+from benchmarks.speed import met
+from benchmarks.timing import medians, row
+from regen_lib.attacks.sga import sga
+from regen_lib.attacks.spgd import spgd
+from regen_lib.banks import Threat
+from regen_lib.images import Images
+from regen_lib.inference import predict
+from regen_lib.metrics import fooling_ratio
+from regen_lib.synthesis import synthesize, walk
+from tests.conftest import draw, rng
+
+CPU = torch.device("cpu")
+
+
+def test_medians_are_taken_in_turns_after_a_warm_up() -> None:
+    seen: list[str] = []
+    taken = medians({"a": lambda: seen.append("a"), "b": lambda: sum(range(200_000)) + len(seen) + bool(seen.append("b"))}, CPU, repeats=3)
+    assert seen == ["a", "b"] * 4
+    assert taken["b"] > taken["a"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "other", "asked", "ratio", "verdict"),
+    [
+        (1.0, 60.0, ">50", 60, "yes"),
+        (1.0, 40.0, ">50", 40, "no"),
+        (2.6, 2.0, "<1.35", 1.3, "yes"),
+        (2.8, 2.0, "<1.35", 1.4, "no"),
+        (1, 2, "", 2, ""),
+    ],
+)
+def test_ratios_and_what_was_asked(ours: float, other: float, asked: str, ratio: float, verdict: str) -> None:
+    line = row("part", "case", ours, other, "other", asked)
+    assert line["ratio"] == pytest.approx(ratio)
+    assert met(pd.Series(line)) == verdict
+
+
+def test_the_literal_loop_walks_as_ours_does() -> None:
+    """Other draws, the same distribution: every result is past eta, and the norms' means agree."""
+    bank = draw(6, 1, 8, 8) * torch.linspace(0.8, 1.2, 6).view(-1, 1, 1, 1)
+    literal, ours = plain.algorithm1(bank, 400, np.random.default_rng(0)), synthesize(bank, walk(bank, 400, rng=rng()))
+    eta = float(bank.flatten(1).norm(dim=1).min())
+    norms = [made.flatten(1).norm(dim=1) for made in (literal, ours)]
+    assert all(bool((n > eta * (1 - 1e-5)).all()) for n in norms)
+    assert float(norms[0].mean()) == pytest.approx(float(norms[1].mean()), rel=0.02)
+
+
+def test_plain_attacks_are_as_strong_as_ours(network: nn.Module, images: Images) -> None:
+    threat, clean = Threat(math.inf, 60.0, 1.0), predict(network, images.pixels)
+    made = {
+        "spgd": (
+            spgd(network, images.pixels, threat, seed=0, count=1, passes=5, batch=12).perturbations,
+            plain.spgd(network, images.pixels, 60.0, 5, 12),
+        ),
+        "sga": (
+            sga(network, images.pixels, threat, seed=0, count=1, passes=3, batch=24, inner=6, repeats=2).perturbations,
+            plain.sga(network, images.pixels, 60.0, 3, 24, 6, 2),
+        ),
+    }
+    for ours, theirs in made.values():
+        assert float(theirs.abs().max()) <= 60
+        ratios = [fooling_ratio(clean, predict(network, images.pixels, v)) for v in (ours, theirs)]
+        assert min(ratios) > 0.2
+        assert abs(ratios[0] - ratios[1]) < 0.25
+
+
+def test_a_blank_stage_is_a_notebook_that_the_study_runs(tmp_path: Path) -> None:
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/blank.ipynb").write_text(json.dumps(speed_stage.blank()))
+    (tmp_path / "params.yaml").write_text(Path("profiles/smoke.yaml").read_text())
+    command = [sys.executable, "-m", "regen_lib.study", "run", "blank", "--section", "filter_norms"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "build/executed/blank.json").read_text())["cpu_seconds"] > 0
+
+
+def test_the_readmes_table() -> None:
+    lines = [row("part", "case", 1.0, 60.0, "other", ">50"), row("part", "more", 1.0, 2.0, "plain", "")]
+    table = pd.DataFrame(lines).assign(met=["yes", ""], machine="machine", torch="2", python="3")
+    assert speed([table]).splitlines()[2:] == ["| part: case | other | 60 | >50 | yes |", "| part: more | plain | 2 |  |  |"]
