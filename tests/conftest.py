@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-
-os.environ.setdefault("TRITON_INTERPRET", "0" if torch.cuda.is_available() else "1")  # read when regen_lib.kernels is imported
-
 from torch import Tensor, nn
+
+os.environ["TRITON_INTERPRET"] = "0" if torch.cuda.is_available() else "1"  # kernels ask when they are imported
 
 from regen_lib.attacks.random_signs import random_signs
 from regen_lib.banks import Threat

@@ -143,7 +143,8 @@ def repro(study: Path, *arguments: str) -> str:
 def started(study: Path, *arguments: str) -> subprocess.Popen[str]:
     """``dvc repro`` there, in a process group of its own."""
     environment = {**os.environ, "PYTHONPATH": str(study), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    environment.pop("REGEN_STAGE", None)
+    for name in ("REGEN_STAGE", "TRITON_INTERPRET"):  # the second is for tests of kernels
+        environment.pop(name, None)
     command, out, err = [*DVC, "repro", *arguments], subprocess.PIPE, subprocess.STDOUT
     return subprocess.Popen(command, cwd=study, env=environment, stdout=out, stderr=err, text=True, start_new_session=True)
 
