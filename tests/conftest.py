@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 os.environ["TRITON_INTERPRET"] = "0" if torch.cuda.is_available() else "1"  # kernels ask when they are imported
 
+from regen_lib import devices
 from regen_lib.attacks.random_signs import random_signs
 from regen_lib.banks import Threat
 from regen_lib.defenses.base import Material
@@ -23,7 +24,9 @@ TASK = Task((1, 12, 12), 4, (100.0,), (60.0,))
 
 @pytest.fixture(scope="session", autouse=True)
 def _settings() -> None:
-    start(1)
+    with pytest.MonkeyPatch.context() as patch:  # tests make their tensors on the CPU, on a machine with a GPU too
+        patch.setattr(devices, "best", lambda: torch.device("cpu"))
+        start(1)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
