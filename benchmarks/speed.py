@@ -2,8 +2,8 @@
 
 Algorithm 1 against the literal loop and against writing its result; UAP against the Adversarial Robustness Toolbox; sPGD and SGA
 against plain loops; units' training steps and inference against the bare network; perturb against a copy; on a GPU every kernel
-against its twin; growth; what a stage costs besides its work. Medians of five after a warm-up; one thread on a CPU. Writes
-``benchmarks/results/speed-<cpu or gpu>.csv`` after each part, so that a kill loses one.
+against its twin; growth; two processes against one; what a stage costs besides its work. Medians of five after a warm-up; one
+thread on a CPU. Writes ``benchmarks/results/speed-<cpu or gpu>.csv`` after each part, so that a kill loses one.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks import speed_attacks, speed_growth, speed_kernels, speed_stage, speed_units
+from benchmarks import speed_attacks, speed_growth, speed_kernels, speed_processes, speed_stage, speed_units
 from benchmarks.timing import Row
 from regen_lib.artifacts import write_bytes
 from regen_lib.errors import StudyError
@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[torch.device], Iterator[Row]]] = {
     "bandwidth": speed_units.bandwidth,
     "kernels": speed_kernels.kernels,
     "growth": speed_growth.growth,
+    "processes": lambda _device: speed_processes.processes(),
     "stage": lambda _device: speed_stage.overhead(),
     "pipeline": lambda _device: speed_stage.pipeline(),
 }

@@ -25,7 +25,12 @@ def blank() -> dict[str, Any]:
     plain: dict[str, Any] = {"cell_type": "code", "execution_count": None, "outputs": []}
     cells: list[dict[str, Any]] = [{**plain, "id": key, "metadata": {}, "source": source} for key, source in sources.items()]
     cells[0]["metadata"] = {"tags": ["parameters"]}
-    return {"cells": cells, "metadata": {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}, "nbformat": 4, "nbformat_minor": 5}
+    return {
+        "cells": cells,
+        "metadata": {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
 
 
 def project(folder: Path) -> None:
