@@ -5,17 +5,18 @@ import torch
 from torch import Tensor, nn
 
 
-def algorithm1(bank: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """Algorithm 1, line by line: ``count`` synthetic perturbations from ``bank`` ``[K, C, H, W]``."""
-    eta = min(float(v.norm()) for v in bank)
+def algorithm1(bank: Tensor, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Algorithm 1, line by line, in float64 as the authors' arrays are: ``count`` perturbations from ``bank`` ``[K, C, H, W]``."""
+    members = bank.double().numpy(force=True)
+    eta = min(np.linalg.norm(v) for v in members)
     made = []
     for _ in range(count):
-        v = torch.zeros_like(bank[0])
-        while float(v.norm()) <= eta:
-            alpha = float(rng.random())
-            v = alpha * bank[int(rng.integers(len(bank)))] + (1 - alpha) * v
+        v = np.zeros_like(members[0])
+        while np.linalg.norm(v) <= eta:
+            alpha = rng.random()
+            v = alpha * members[rng.integers(len(members))] + (1 - alpha) * v
         made.append(v)
-    return torch.stack(made)
+    return np.stack(made)
 
 
 def gradient(network: nn.Module, x: Tensor, labels: Tensor, v: Tensor) -> Tensor:

@@ -30,10 +30,10 @@ NETWORK, IMAGES = Path("data/networks/vgg16.safetensors"), Path("data/images.saf
 XI, TARGET, CLASSES = 60.0, 0.8, 3
 
 
-def unlike(count: int, size: int) -> Tensor:
-    """Perturbations of l-inf norm 10 and, as real ones, of unlike l2 norms: ``[count, 3, size, size]``."""
-    rng = generator(0, "bench", count, size)
-    return (torch.randn(count, 3, size, size, generator=rng) * torch.linspace(4, 12, count).view(-1, 1, 1, 1)).clamp(-10, 10)
+def perturbations(count: int, size: int) -> Tensor:
+    """As the authors' UAPs: l-inf norm 10, nearly orthogonal, l2 norms within 2 % of each other: ``[count, 3, size, size]``."""
+    signs = torch.randint(2, (count, 3, size, size), generator=generator(0, "bench", count, size)) * 2.0 - 1
+    return signs * torch.linspace(9.83, 10, count).view(-1, 1, 1, 1)
 
 
 def made(bank: Tensor, count: int) -> Tensor:
@@ -43,7 +43,7 @@ def made(bank: Tensor, count: int) -> Tensor:
 
 def synthesis(device: torch.device) -> Iterator[Row]:
     """K = 25, 2,000 perturbations of 3x224x224; of the literal loop the first ten, times 200."""
-    bank, count, part, case = unlike(25, 224), 2000, 10, "K 25, 2,000 of 3x224x224"
+    bank, count, part, case = perturbations(25, 224), 2000, 10, "K 25, 2,000 of 3x224x224"
     works = {
         "ours": lambda: made(bank, count),
         "literal": lambda: plain.algorithm1(bank, part, np.random.default_rng(0)),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.speed_attacks import made, unlike
+from benchmarks.speed_attacks import made, perturbations
 from benchmarks.speed_units import LAPTOP, pair
 from benchmarks.timing import Row, medians, row
 from regen_lib.attacks.uap import uap
@@ -33,9 +33,9 @@ def growth(device: torch.device) -> Iterator[Row]:
     network = pair("vgg16", "laptop", LAPTOP)[0]
     pixels = torch.randint(0, 256, (4000, *LAPTOP.shape), dtype=torch.uint8, device="cpu")
     cases: dict[str, Sized] = {
-        "Algorithm 1, pixels of an image": ([48**2, 96**2, 192**2], lambda n: partial(made, unlike(25, math.isqrt(n)), 1000)),
-        "Algorithm 1, perturbations made": ([500, 1000, 2000], lambda n: partial(made, unlike(25, 96), n)),
-        "Algorithm 1, size of the bank": ([10, 20, 40], lambda n: partial(made, unlike(n, 96), 1000)),
+        "Algorithm 1, pixels of an image": ([96**2, 144**2, 224**2], lambda n: partial(made, perturbations(25, math.isqrt(n)), 1000)),
+        "Algorithm 1, perturbations made": ([500, 1000, 2000], lambda n: partial(made, perturbations(25, 96), n)),
+        "Algorithm 1, size of the bank": ([10, 20, 40], lambda n: partial(made, perturbations(n, 96), 1000)),
         "UAP, images": ([500, 1000, 2000], lambda n: partial(one_pass, network, pixels[:n])),
         "evaluation, images": ([1000, 2000, 4000], lambda n: partial(predict, network, pixels[:n])),
         "evaluation, networks": ([1, 2, 4], lambda n: partial(everywhere, [network] * n, pixels[:1000])),

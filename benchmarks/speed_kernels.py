@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.speed_attacks import unlike
+from benchmarks.speed_attacks import perturbations
 from benchmarks.timing import Row, medians, row
 from regen_lib.kernels import deepfool_step, perturb, regenerate, universal_step, walks
 
@@ -20,13 +20,13 @@ def cases() -> dict[str, Case]:
     channels, weight = torch.randperm(256)[:128], torch.randn(128, 128)
     pixels, choice = torch.randint(0, 256, (256, 3, 224, 224), dtype=torch.uint8), torch.arange(256) % 25
     steps = torch.randn(256, 1000), torch.randn(9, 256, 3, 64, 64), torch.rand(256, 1000).argsort(1)[:, :10]
-    slopes, bank = torch.randn(5, 64, 3, 224, 224), unlike(25, 8).double().flatten(1)
+    slopes, bank = torch.randn(5, 64, 3, 224, 224), perturbations(25, 8).double().flatten(1)
     coefficients, products = torch.zeros(2, 2000, 25, dtype=torch.float64).unbind()
     draws = torch.rand(50, 2000, dtype=torch.float64), torch.randint(25, (50, 2000))
     limit = torch.tensor(1e9, dtype=torch.float64)  # out of reach: every walk takes all its steps
     walking = (bank @ bank.T, coefficients, products, torch.zeros(2000, dtype=torch.long), *draws, limit)
     return {
-        "perturb": (perturb.kernel, perturb.twin, (pixels, unlike(25, 224), choice, True, None, torch.float32)),
+        "perturb": (perturb.kernel, perturb.twin, (pixels, perturbations(25, 224), choice, True, None, torch.float32)),
         "regenerate in": (regenerate.gather_kernel, regenerate.gather_twin, (features, channels, weight)),
         "regenerate out": (regenerate.scatter_kernel, regenerate.scatter_twin, (hidden, channels, weight, features)),
         "DeepFool step": (deepfool_step.kernel, deepfool_step.twin, steps),

@@ -69,7 +69,8 @@ def steps(device: torch.device) -> Iterator[Row]:
 
 def bandwidth(device: torch.device) -> Iterator[Row]:
     """perturb's bytes a second against a copy of as many bytes."""
-    count, shape = (256, (3, 224, 224)) if device.type == "cuda" else (64, (3, 224, 224))
+    gpu, shape = device.type == "cuda", (3, 224, 224)
+    count = 256 if gpu else 16
     pixels = torch.randint(0, 256, (count, *shape), dtype=torch.uint8).to(memory_format=torch.channels_last)
     v, choice = torch.randn(5, *shape).to(memory_format=torch.channels_last) * 10, torch.arange(count) % 5
     normal = (torch.full((3,), 120.0), torch.full((3,), 60.0))
@@ -77,4 +78,4 @@ def bandwidth(device: torch.device) -> Iterator[Row]:
     target = torch.empty_like(source)
     works = {"ours": lambda: perturbing.perturb(pixels, v, choice, normal=normal), "copy": lambda: target.copy_(source)}
     taken = medians(works, device)
-    yield row("perturb", f"{count} images of 3x224x224", taken["ours"], taken["copy"], "a copy of its bytes", ">0.7")
+    yield row("perturb", f"{count} images of 3x224x224", taken["ours"], taken["copy"], "a copy of its bytes", ">0.7" if gpu else "")

@@ -59,7 +59,7 @@ def test_ratios_and_what_was_asked(ours: float, other: float, asked: str, ratio:
 def test_the_literal_loop_walks_as_ours_does() -> None:
     """Other draws, the same distribution: every result is past eta, and the norms' means agree."""
     bank = draw(6, 1, 8, 8) * torch.linspace(0.8, 1.2, 6).view(-1, 1, 1, 1)
-    literal, ours = plain.algorithm1(bank, 400, np.random.default_rng(0)), synthesize(bank, walk(bank, 400, rng=rng()))
+    literal, ours = torch.from_numpy(plain.algorithm1(bank, 400, np.random.default_rng(0))), synthesize(bank, walk(bank, 400, rng=rng()))
     eta = float(bank.flatten(1).norm(dim=1).min())
     norms = [made.flatten(1).norm(dim=1) for made in (literal, ours)]
     assert all(bool((n > eta * (1 - 1e-5)).all()) for n in norms)
