@@ -68,6 +68,17 @@ def test_layers_with_widths_of_their_own(network: nn.Module, images: Images, tmp
     assert first(["a", "b", "c"], 2) == ["a", "b"]
 
 
+def test_the_prefix_before_the_first_unit_runs_without_autograd(network: nn.Module, images: Images) -> None:
+    defended = regenerate(network, ["conv2_1"], ratio=0.5, generator=rng())
+    units(defended)["conv2_1"].train().requires_grad_(True)
+    tracked: dict[str, bool] = {}
+    for name, part in defended.named_children():
+        part.register_forward_hook(lambda _m, _i, output, name=name: tracked.__setitem__(name, output.requires_grad))
+    defended(as_input(images.pixels))
+    names = list(tracked)
+    assert [tracked[name] for name in names] == [index >= names.index("conv2_1") for index in range(len(names))]
+
+
 def test_zero_residual_starts_as_the_network(network: nn.Module, images: Images) -> None:
     x = images.pixels.float()
     assert torch.equal(regenerate(network, LAYERS, residual=0.0, generator=rng())(x), network(x))
