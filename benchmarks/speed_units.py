@@ -16,6 +16,7 @@ from regen_lib.regeneration import regenerate, units
 from regen_lib.reproducible import generator
 
 LAPTOP = Task((1, 28, 28), 10, (73.0,), (90.0,))
+IMAGENET = Task((3, 224, 224), 1000, (123.0, 117.0, 104.0), (58.0, 57.0, 57.0))
 
 
 def pair(name: str, profile: str, task: Task, width: float | None = None) -> tuple[nn.Module, nn.Module]:
@@ -48,23 +49,31 @@ def inference(network: nn.Module, x: Tensor) -> Callable[[], None]:
 
 
 def steps(device: torch.device) -> Iterator[Row]:
-    """Every laptop network: a step of the units against forward and backward of the bare network; inference beside its multiply-adds.
+    """Every laptop network, and two at full size: a step of the units, and inference, against the bare network.
 
-    The paper's width D = N, and the profile's.
+    The paper's width D = N, and the laptop profile's 2 N, where the networks are narrow and units as large as they are.
     """
-    x, y = torch.randn(128, *LAPTOP.shape, device=device).to(memory_format=torch.channels_last) * 60 + 70, torch.arange(128) % 10
     for name in load_params(Path("profiles/laptop.yaml"))["study"]["networks"]:
         for width in (1.0, 2.0):
-            network, defended = pair(name, "laptop", LAPTOP, width)
-            for unit in units(defended).values():
-                unit.train().requires_grad_(True)
-            bare = pair(name, "laptop", LAPTOP)[0].train().requires_grad_(True)
-            works = {"ours": training_step(defended, x, y), "bare": training_step(bare, x, y)}
-            taken = medians({**works, "quick": inference(defended.eval(), x), "quick bare": inference(network, x)}, device)
-            case = f"{name}, D = {width:g} N, batch 128"
-            yield row("training step", case, taken["ours"], taken["bare"], "forward and backward, undefended", "<1.35")
-            more = multiply_adds(defended, LAPTOP) / multiply_adds(network, LAPTOP)
-            yield row("inference", case, taken["quick"], taken["quick bare"] * more, f"undefended, times {more:.2f} multiply-adds", "<1.25")
+            yield from compared(name, "laptop", LAPTOP, width, 128, device)
+    for name in ("caffenet", "googlenet"):
+        yield from compared(name, "imagenet", IMAGENET, 1.0, 8, device)
+
+
+def compared(name: str, profile: str, task: Task, width: float, batch: int, device: torch.device) -> Iterator[Row]:
+    """A training step against forward and backward of all weights; inference against its share of multiply-adds."""
+    x = (torch.randn(batch, *task.shape) * 60 + 110).to(memory_format=torch.channels_last)
+    y = torch.arange(batch) % task.classes
+    network, defended = pair(name, profile, task, width)
+    for unit in units(defended).values():
+        unit.train().requires_grad_(True)
+    bare = pair(name, profile, task, width)[0].train().requires_grad_(True)
+    step = medians({"ours": training_step(defended, x, y), "bare": training_step(bare, x, y)}, device)
+    quick = medians({"ours": inference(defended.eval(), x), "bare": inference(network, x)}, device)
+    more = multiply_adds(defended, task) / multiply_adds(network, task)
+    case = f"{name}, {'x'.join(map(str, task.shape))}, D = {width:g} N, batch {batch}"
+    yield row("training step", case, step["ours"], step["bare"], f"undefended, all weights ({more:.2f} x multiply-adds)", "<1.35")
+    yield row("inference", case, quick["ours"], quick["bare"] * more, f"undefended, times {more:.2f} multiply-adds", "<1.25")
 
 
 def bandwidth(device: torch.device) -> Iterator[Row]:
