@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.banks import Bank, Threat
+from regen_lib.devices import memory_format
 from regen_lib.lanes import Best, lane_fooling, predictions, split
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import generator
@@ -74,7 +75,7 @@ def raise_activations(
         for step in (progress := tqdm(range(1, steps + 1), desc=attack)):
             images = inputs(rng)
             x = (images[None] + threat.project(v)[:, None]).flatten(0, 1)
-            network(x.contiguous(memory_format=torch.channels_last))
+            network(x.contiguous(memory_format=memory_format()))
             optimizer.zero_grad()
             (-excitation(outputs, objective, count).sum()).backward()
             optimizer.step()

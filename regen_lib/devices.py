@@ -1,4 +1,4 @@
-"""Where tensors live: on this process's GPU where there is one, on the CPU otherwise.
+"""Where tensors live and how they lie: on this process's GPU where there is one, on the CPU otherwise; ``channels_last``.
 
 Networks, perturbations, labels and all that is computed are on the device; images wait in the CPU's memory (of a mapped file,
 where they are many) and go over batch by batch. Random numbers are drawn on the CPU and taken over, so that they are the same
@@ -12,7 +12,15 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from regen_lib.environment import MEMORY_FORMAT
 from regen_lib.errors import StudyError
+
+FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+
+def memory_format() -> torch.memory_format:
+    """How images, features and filters ``[N, C, H, W]`` lie in memory: as params.yaml says, ``channels_last`` where nobody says."""
+    return FORMATS[os.environ.get(MEMORY_FORMAT, "channels_last")]
 
 
 def best() -> torch.device:

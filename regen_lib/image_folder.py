@@ -5,8 +5,8 @@ lines ``path class`` beside the images, as ILSVRC lists its validation images.
 """
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from regen_lib.images import as_input
 
 WORKERS = os.cpu_count() or 1
 SUFFIXES = (".jpg", ".jpeg", ".png")
+AHEAD = 2  # batches
 SIDE, CROP = 256, 224  # pixels: the shorter side after resizing, and what is cut out of it
 
 
@@ -113,11 +114,23 @@ class Streamed:
             raise StudyError(f"{self.tree}: {count} images asked for, {len(self)} are there: ask for at most {len(self)}")
         return Streamed(self.tree, self.found.pick(range(count)))
 
-    def batch(self, index: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Network input and labels of the images of ``index``, as :meth:`regen_lib.images.Images.batch`; a bad file is named."""
-        draws = distributed.part(torch.rand(len(index), 3, generator=rng))
-        index = distributed.part(index)
-        cut = self.pool.map(random_crop, [self.found.files[i] for i in index.tolist()], draws.tolist())
+    def batches(self, chunks: Iterable[Tensor], rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Network input and labels, as :meth:`regen_lib.images.Images.batches`; a bad file is named.
+
+        While one batch is worked on, the next ``AHEAD`` are being decoded.
+        """
+        waiting: deque[tuple[Iterator[Tensor], Tensor]] = deque()
+        for index in chunks:
+            draws = distributed.part(torch.rand(len(index), 3, generator=rng))
+            index = distributed.part(index)
+            waiting.append((self.pool.map(random_crop, [self.found.files[i] for i in index.tolist()], draws.tolist()), index))
+            if len(waiting) > AHEAD:
+                yield self.finished(*waiting.popleft())
+        while waiting:
+            yield self.finished(*waiting.popleft())
+
+    def finished(self, cut: Iterator[Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch whose images have been decoded, or are waited for."""
         return as_input(torch.stack(list(cut))), self.labels[index]
 
 

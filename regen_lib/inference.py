@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib import distributed
-from regen_lib.images import Images, as_input
+from regen_lib.devices import memory_format
+from regen_lib.images import Images, as_input, at_once
 from regen_lib.kernels import perturb as kernels
 
-BATCH = 125  # keeps the activations in cache: a third faster than 500 on a CPU
+BATCH = 125  # a third faster than 500 on a CPU
 
 
 def perturb(pixels: Tensor, perturbations: Tensor, choice: Tensor, *, clip: bool = False) -> Tensor:
@@ -18,16 +19,18 @@ def perturb(pixels: Tensor, perturbations: Tensor, choice: Tensor, *, clip: bool
     ``pixels`` uint8 ``[N, C, H, W]``, ``perturbations`` ``[K, C, H, W]`` in pixels, ``choice`` ``[N]``.
     The authors' evaluation does not clip, so that is the default everywhere.
     """
-    return kernels.perturb(pixels.to(perturbations.device), perturbations, choice, clip=clip)
+    perturbed = kernels.perturb(pixels.to(perturbations.device), perturbations, choice, clip=clip)
+    return perturbed.contiguous(memory_format=memory_format())
 
 
 def logits(
     network: nn.Module, pixels: Tensor, perturbations: Tensor | None = None, choice: Tensor | None = None, *, clip: bool = False
 ) -> Iterator[Tensor]:
     """Logits ``[n, classes]`` batch by batch, without gradients; arguments as :func:`predict`."""
-    for start in range(0, len(pixels), BATCH):
-        chunk = pixels[start : start + BATCH]
-        which = torch.zeros(len(chunk), dtype=torch.long) if choice is None else choice[start : start + BATCH]
+    size = at_once(pixels, BATCH)
+    for start in range(0, len(pixels), size):
+        chunk = pixels[start : start + size]
+        which = torch.zeros(len(chunk), dtype=torch.long) if choice is None else choice[start : start + size]
         with torch.no_grad():
             x = as_input(chunk) if perturbations is None else perturb(chunk, perturbations, which, clip=clip)
             yield network(x)

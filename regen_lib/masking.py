@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from regen_lib.banks import Bank
 from regen_lib.errors import StudyError
-from regen_lib.images import Images, as_input
+from regen_lib.images import Images, as_input, at_once
 from regen_lib.inference import draw, perturb, top1
 from regen_lib.metrics import proportion_interval
 from regen_lib.progress import tqdm
@@ -59,7 +59,8 @@ def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels:
     masked = with_replaced(network, {layer: Masked(conv, channels)})
     found = []
     with torch.no_grad():
-        for chunk, which in zip(pixels.split(BATCH), choice.split(BATCH), strict=True):
+        size = at_once(pixels, BATCH)
+        for chunk, which in zip(pixels.split(size), choice.split(size), strict=True):
             both = torch.cat([as_input(chunk), perturb(chunk, v, which)])
             found.append(masked(both).argmax(1)[len(chunk) :])
     return torch.cat(found)

@@ -5,6 +5,6 @@ import os
 from tqdm import tqdm as text
 from tqdm.auto import tqdm as automatic
 
-IN_STAGE = "REGEN_STAGE"  # set by regen_lib.study: the notebook's standard error is the terminal's
+from regen_lib.environment import IN_STAGE
 
 tqdm = text if IN_STAGE in os.environ else automatic

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.errors import StudyError
-from regen_lib.images import as_input
+from regen_lib.images import as_input, at_once
 
 BATCH = 250
 
@@ -76,7 +76,7 @@ def observed_noise(network: nn.Module, layers: Sequence[str], pixels: Tensor, v:
     how it is computed: the difference of two large activations would round away small noise.
     """
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
-    for chunk in pixels.split(BATCH):
+    for chunk in pixels.split(at_once(pixels, BATCH)):
         x = as_input(chunk)
         clean, perturbed = layer_inputs(network, layers, x), layer_inputs(network, layers, x + v)
         for name in layers:

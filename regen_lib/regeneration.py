@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from regen_lib.artifacts import fill, read_tensors, weights_hash, write_tensors
+from regen_lib.devices import memory_format
 from regen_lib.distributed import BatchNorm2d
 from regen_lib.errors import StudyError
 from regen_lib.inference import logits
@@ -90,7 +91,7 @@ def regenerate(
         channels = top(conv, ratio)
         own = layers[layer] if isinstance(layers, Mapping) else max(1, round(width * len(channels)))
         unit = Unit(channels, own)
-        initialise(unit.to(memory_format=torch.channels_last), generator)
+        initialise(unit.to(memory_format=memory_format()), generator)
         unit.conv4.weight.data *= residual
         replacements[layer] = Regenerated(conv, unit)
     return with_replaced(network, replacements).eval()

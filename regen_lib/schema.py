@@ -40,6 +40,7 @@ class Study(Section):
 
     seed: int = Field(ge=0)
     threads: int = Field(ge=1)
+    memory_format: Literal["channels_last", "contiguous"]
     networks: list[Name] = Field(min_length=1)
 
 
@@ -71,6 +72,7 @@ class RecipeSection(Section):
     weight_decay: float = Field(default=5e-4, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     precision: Literal["float32", "bfloat16"] = "float32"
+    compiled: bool = False
 
 
 class Pretrained(Section):

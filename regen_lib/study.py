@@ -20,9 +20,9 @@ import nbformat
 import papermill
 import yaml
 
+from regen_lib.environment import IN_STAGE, MEMORY_FORMAT
 from regen_lib.errors import StudyError
 from regen_lib.params import load_params, lookup
-from regen_lib.progress import IN_STAGE
 
 EXECUTED = Path("build/executed")  # what a stage leaves besides its outputs: the executed notebook, and what it cost
 
@@ -89,7 +89,7 @@ def run(params: dict[str, Any], name: str, section: str, settings: list[str], st
     values = parameters_for(params, section, settings, source)
     target = EXECUTED / f"{stage}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.environ[IN_STAGE] = stage
+    os.environ.update({IN_STAGE: stage, MEMORY_FORMAT: params["study"]["memory_format"]})
     os.environ.update({name: value for name, value in KEPT_MEMORY.items() if name not in os.environ})
     streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
     quiet = ["--IPKernelApp.log_level=50"]  # the kernel's own remarks on sockets and its end; a cell's errors still come through

@@ -8,12 +8,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from regen_lib import devices
+from regen_lib.activations import convolutions
 from regen_lib.artifacts import read_tensors
 from regen_lib.banks import load_bank
+from regen_lib.environment import MEMORY_FORMAT
 from regen_lib.errors import StudyError
+from regen_lib.images import Images, at_once
+from regen_lib.inference import logits
+from regen_lib.networks import load_network, save_network
+from regen_lib.regeneration import regenerate
 from tests.closure import REPOSITORY
+from tests.conftest import TASK, draw, rng
 from tests.device_work import ATTACKS, RIVALS
 
 
@@ -84,3 +92,30 @@ def test_draws_come_from_the_cpu_and_arrive_on_the_device() -> None:
     expected = torch.empty(4, 4)
     torch.nn.init.kaiming_normal_(expected, generator=torch.Generator().manual_seed(0))
     assert torch.equal(weight, expected)
+
+
+@pytest.mark.parametrize(("side", "most", "expected"), [(28, 125, 125), (32, 250, 250), (64, 125, 31), (224, 125, 2), (224, 10, 1)])
+def test_fewer_large_images_at_once_on_a_cpu(side: int, most: int, expected: int) -> None:
+    pixels = torch.empty(1, 3, side, side, dtype=torch.uint8)
+    assert at_once(pixels, most) == expected
+    with torch.device("meta"):
+        assert at_once(pixels, most) == most
+
+
+def test_memory_formats_give_the_same_predictions(
+    network: nn.Module, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"width": 0.07, "stem": 1, "hidden": 0, "batch_norm": True}
+    save_network(tmp_path / "network.safetensors", "vgg16", network, TASK, options)
+    weights = regenerate(network, layers := ["conv1_2", "conv3_1"], generator=rng()).state_dict()
+    found, layouts = [], []
+    for name, layout in devices.FORMATS.items():
+        monkeypatch.setenv(MEMORY_FORMAT, name)
+        defended = regenerate(load_network(tmp_path / "network.safetensors"), layers, generator=rng())
+        defended.load_state_dict(weights)  # a draw fills a tensor in the order in which it lies
+        with convolutions(defended) as outputs:
+            found.append(torch.cat(list(logits(defended, images.pixels, draw(2, *TASK.shape) * 20, torch.arange(48) % 2))))
+            assert all(output.is_contiguous(memory_format=layout) for output in outputs)
+            layouts.append([output.stride() for output in outputs])
+    assert layouts[0] != layouts[1]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)

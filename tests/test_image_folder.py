@@ -1,6 +1,7 @@
 """JPEG trees: decoding, splits, resuming, what is wrong with files; against torchvision and Pillow."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_wrong_trees(raw: Path, tmp_path: Path, options: dict[str, object], mess
 
 def test_streamed_crops_are_parts_of_the_image(raw: Path) -> None:
     stream = Streamed(raw / "all")
-    x, labels = stream.batch(torch.tensor([0, 7, 14]), torch.Generator().manual_seed(1))
+    ((x, labels),) = stream.batches([torch.tensor([0, 7, 14])], torch.Generator().manual_seed(1))
     assert (x.shape, labels.tolist(), len(stream.first(4))) == ((3, 3, 224, 224), [0, 1, 2], 4)
     for row, index in zip(x, (0, 7, 14), strict=True):
         image, _ = decode(stream.found.files[index], square=False)
@@ -156,3 +157,23 @@ def test_streamed_crops_are_parts_of_the_image(raw: Path) -> None:
         assert (crops == row).flatten(1).all(1).any()
     with pytest.raises(StudyError, match="16 images asked for"):
         stream.first(16)
+
+
+def test_streams_decode_ahead(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a batch is worked on the next two are decoded, no more; what comes is what comes without looking ahead."""
+    stream, chunks = Streamed(raw / "all"), list(torch.randperm(15, generator=torch.Generator().manual_seed(2)).split(3))
+    plain = [next(stream.batches([chunk], rng)) for rng in [torch.Generator().manual_seed(1)] for chunk in chunks]
+    asked, started = [], stream.pool.map
+
+    def ask(work: Callable[..., Tensor], files: list[Path], draws: list[list[float]]) -> Iterator[Tensor]:
+        asked.append(len(files))
+        return started(work, files, draws)
+
+    monkeypatch.setattr(stream.pool, "map", ask)
+    for index, (x, labels) in enumerate(stream.batches(chunks, torch.Generator().manual_seed(1))):
+        assert len(asked) == min(index + 3, 5)
+        assert torch.equal(x, plain[index][0])
+        assert torch.equal(labels, plain[index][1])
+    (raw / "all/n01/00.JPEG").write_bytes(b"no image")
+    with pytest.raises(StudyError, match=r"00\.JPEG cannot be decoded"):
+        list(stream.batches([torch.tensor([0])], torch.Generator()))

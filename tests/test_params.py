@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from regen_lib import networks, paper, study
+from regen_lib.environment import MEMORY_FORMAT
 from regen_lib.errors import StudyError
 from regen_lib.params import load_params, lookup
 from regen_lib.study import main, notebook_parameters, parameters_for
@@ -94,7 +95,7 @@ def notebook(path: Path, *cells: str) -> Path:
 
 PARAMS = {
     "run": {"launcher": "torchrun", "processes": 1},
-    "study": {"seed": 4, "threads": 1, "networks": ["vgg16"]},
+    "study": {"seed": 4, "threads": 1, "memory_format": "contiguous", "networks": ["vgg16"]},
     "part": {"images": 7},
     "units": {"vgg16": ["conv1_1"]},
 }
@@ -133,6 +134,16 @@ def test_a_stage_fails_where_its_notebook_does(
     assert main(["run", "n", "--section", "part", "--stage", "here"]) == status
     assert said in capfd.readouterr().err
     assert (tmp_path / "build/executed/here.ipynb").is_file()
+
+
+def test_a_stage_is_told_how_tensors_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(study, "load_params", lambda path, whole: PARAMS)
+    for variable in ("REGEN_STAGE", MEMORY_FORMAT):
+        monkeypatch.setenv(variable, "")
+    asks = "from regen_lib import devices\nassert devices.memory_format() == devices.FORMATS['contiguous']"
+    notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", asks)
+    assert main(["run", "n", "--section", "part", "--stage", "here"]) == 0
 
 
 def test_several_processes_are_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

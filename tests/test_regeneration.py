@@ -2,6 +2,7 @@
 
 import copy
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,20 @@ def test_training_twice_gives_the_same_bytes(network: nn.Module, images: Images)
         fit(defended, units(defended).values(), images, Recipe(1, 0.1, batch=16), seed=0, name="t", noise=Noise(draw(3, 1, 12, 12)))
         hashes.add(weights_hash(defended))
     assert len(hashes) == 1
+
+
+def test_compiled_training_is_the_same_training(network: nn.Module, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler's front end and autograd, without its code generator, which wants a C++ compiler: one graph, the same losses."""
+    compiler = partial(torch.compile, backend="aot_eager", fullgraph=True)
+    monkeypatch.setattr(torch, "compile", compiler)
+    graphs = torch._dynamo.utils.counters["stats"]
+    losses = []
+    for compiled in (False, True):
+        before = graphs["unique_graphs"]
+        defended, recipe = regenerate(network, LAYERS[:2], generator=rng()), Recipe(2, 0.05, batch=16, compiled=compiled)
+        losses.append(fit(defended, units(defended).values(), images, recipe, seed=0, name="t", noise=Noise(draw(3, 1, 12, 12))))
+        assert (graphs["unique_graphs"] > before) == compiled
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_dropout_draws_from_the_seed_alone(images: Images) -> None:

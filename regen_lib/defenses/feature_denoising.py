@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from regen_lib.defenses.adversarial import Retrained
 from regen_lib.defenses.adversarial_training import train as adversarially
 from regen_lib.defenses.base import Material
+from regen_lib.devices import memory_format
 from regen_lib.errors import StudyError
 from regen_lib.reproducible import generator
 from regen_lib.training import Recipe
@@ -37,7 +38,7 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         means = (self.weights(x) @ x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(x.shape)
-        mixed: Tensor = self.norm(self.mix(means.contiguous(memory_format=torch.channels_last)))
+        mixed: Tensor = self.norm(self.mix(means.contiguous(memory_format=memory_format())))
         return x + mixed
 
 
@@ -60,7 +61,7 @@ def feature_denoising(network: nn.Module, *, shape: tuple[int, int, int], kind: 
     defended = Retrained(network)
     assert isinstance(defended.model, nn.Sequential)
     for index, channels in places(defended.model, (shape[0], shape[1], shape[2]), largest).items():
-        block = NonLocal(channels, kind).to(memory_format=torch.channels_last)
+        block = NonLocal(channels, kind).to(memory_format=memory_format())
         defended.model[index] = nn.Sequential(defended.model[index], block.eval())
     return defended
 

@@ -8,6 +8,7 @@ from torch.nn.functional import interpolate, l1_loss
 
 from regen_lib.activations import convolutions
 from regen_lib.defenses.base import Defended, Material
+from regen_lib.devices import memory_format
 from regen_lib.errors import StudyError
 from regen_lib.networks.blocks import initialise
 from regen_lib.reproducible import generator
@@ -56,7 +57,7 @@ class HGD(Defended):
 
     def __init__(self, network: nn.Module, channels: int, width: int) -> None:
         super().__init__(network)
-        self.denoiser = Denoiser(channels, width).to(memory_format=torch.channels_last)
+        self.denoiser = Denoiser(channels, width).to(memory_format=memory_format())
 
     def transform(self, x: Tensor) -> Tensor:
         denoised: Tensor = x + 255 * self.denoiser(x / 255)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from regen_lib.defenses.base import Defended, straight_through
+from regen_lib.devices import memory_format
 
 
 class JPEG(Defended):
@@ -19,7 +20,7 @@ class JPEG(Defended):
         coded = [encode_jpeg(image, self.quality) for image in pixels]
         mode = ImageReadMode.GRAY if x.shape[1] == 1 else ImageReadMode.RGB
         decoded = torch.stack([decode_jpeg(data, mode) for data in coded]).to(x)
-        return straight_through(x, decoded.contiguous(memory_format=torch.channels_last))
+        return straight_through(x, decoded.contiguous(memory_format=memory_format()))
 
 
 def jpeg(network: nn.Module, *, quality: int = 75) -> JPEG:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.defenses.base import Defended, straight_through
+from regen_lib.devices import memory_format
 from regen_lib.reproducible import generator
 
 WAVELET = "db1"
@@ -23,7 +24,7 @@ class PixelDeflection(Defended):
     def transform(self, x: Tensor) -> Tensor:
         deflected = deflect(x.detach(), robust_map(self.network, x.detach()), self.deflections, self.window, self.rng)
         clean = denoise(deflected.clamp(0, 255), self.sigma * 255)
-        return straight_through(x, clean.contiguous(memory_format=torch.channels_last))
+        return straight_through(x, clean.contiguous(memory_format=memory_format()))
 
 
 def robust_map(network: nn.Module, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.defenses.base import Defended, Material
+from regen_lib.devices import memory_format
 from regen_lib.reproducible import generator
 from regen_lib.training import Noise, Recipe, fit
 
@@ -35,7 +36,7 @@ class PRN(Defended):
         narrow = max(channels, maps // 4)
         tail = [nn.Conv2d(maps, narrow, 1), nn.Conv2d(narrow, channels, 1)]
         self.rectifier = nn.Sequential(nn.Conv2d(channels, maps, 3, padding=1), *(Residual(maps) for _ in range(blocks)), *tail)
-        self.rectifier.to(memory_format=torch.channels_last)
+        self.rectifier.to(memory_format=memory_format())
 
     def transform(self, x: Tensor) -> Tensor:
         rectified: Tensor = self.rectifier((x - CENTRE) / CENTRE) * CENTRE + CENTRE

@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from regen_lib.artifacts import fill, read_tensors, write_tensors
+from regen_lib.devices import memory_format
 from regen_lib.errors import StudyError
 from regen_lib.networks.blocks import Task
 
@@ -40,10 +40,10 @@ def save_network(path: Path, name: str, network: nn.Module, task: Task, options:
 
 
 def load_network(path: Path) -> nn.Module:
-    """Read a network: in evaluation mode, frozen, ``channels_last``."""
+    """Read a network: in evaluation mode, frozen, in the study's memory format."""
     tensors, metadata = read_tensors(path, "network")
     task = metadata["task"]
     task = Task(tuple(task["shape"]), task["classes"], tuple(task["mean"]), tuple(task["std"]))
     network = build(metadata["network"], task, **metadata["options"])
     fill(network, tensors, path)
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return network.eval().requires_grad_(False).to(memory_format=memory_format())
