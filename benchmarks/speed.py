@@ -1,8 +1,8 @@
 """Speed as ratios, each measured side by side in one run: ``python -m benchmarks.speed``, parts of it with ``--only``.
 
 Algorithm 1 against the literal loop and against writing its result; UAP against the Adversarial Robustness Toolbox; sPGD and SGA
-against plain loops; units' training steps and inference against the bare network; perturb against a copy; on a GPU every kernel
-against its twin; growth; two processes against one; what a stage costs besides its work. Medians of five after a warm-up; one
+against plain loops; units' training steps and inference against the bare network; memory formats; perturb against a copy; on a GPU every
+kernel against its twin; growth; two processes against one; what a stage costs besides its work. Medians of five after a warm-up; one
 thread on a CPU. Writes ``benchmarks/results/speed-<cpu or gpu>.csv`` after each part, so that a kill loses one.
 """
 
@@ -30,6 +30,7 @@ PARTS: dict[str, Callable[[torch.device], Iterator[Row]]] = {
     "peers": speed_attacks.peers,
     "loops": speed_attacks.loops,
     "steps": speed_units.steps,
+    "layouts": speed_units.layouts,
     "bandwidth": speed_units.bandwidth,
     "kernels": speed_kernels.kernels,
     "growth": speed_growth.growth,
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     start(1)
     device = torch.get_default_device()
     about = versions(device)
-    slug = re.sub(r"[^a-z0-9]+", "-", about["machine"].split(",")[0].lower()).strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", about["machine"].removesuffix(", one thread").lower()).strip("-")
     target = RESULTS / f"speed-{slug}.csv"
     table = pd.read_csv(target) if target.is_file() else pd.DataFrame()
     for part in tqdm(options.only, desc="parts"):

@@ -8,24 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Row, medians, row
+from regen_lib.devices import FORMATS
 from regen_lib.kernels import perturb as perturbing
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task, initialise, multiply_adds
 from regen_lib.params import load_params
-from regen_lib.regeneration import regenerate, units
+from regen_lib.regeneration import Layers, regenerate, units
 from regen_lib.reproducible import generator
 
 LAPTOP = Task((1, 28, 28), 10, (73.0,), (90.0,))
 IMAGENET = Task((3, 224, 224), 1000, (123.0, 117.0, 104.0), (58.0, 57.0, 57.0))
 
 
-def pair(name: str, profile: str, task: Task, width: float | None = None) -> tuple[nn.Module, nn.Module]:
-    """A network of a profile with random weights, and the same with its units; ``width`` D / N where not the profile's."""
+def pair(name: str, profile: str, task: Task, width: float | None = None, layers: Layers | None = None) -> tuple[nn.Module, nn.Module]:
+    """A network of a profile with random weights, and the same with its units; ``width`` D / N and ``layers`` where not the profile's."""
     params = load_params(Path(f"profiles/{profile}.yaml"))
     network = initialise(build(name, task, **params["networks"][name]["options"]), generator(0, name)).eval().requires_grad_(False)
     network = network.to(memory_format=torch.channels_last)
     d_over_n = params["training"]["width"] if width is None else width
-    defended = regenerate(network, params["units"][name], ratio=0.5, width=d_over_n, generator=generator(0, "units"))
+    defended = regenerate(network, layers or params["units"][name], ratio=0.5, width=d_over_n, generator=generator(0, "units"))
     return network, defended
 
 
@@ -49,31 +50,51 @@ def inference(network: nn.Module, x: Tensor) -> Callable[[], None]:
 
 
 def steps(device: torch.device) -> Iterator[Row]:
-    """Every laptop network, and two at full size: a step of the units, and inference, against the bare network.
+    """A step of the units, and inference, against the bare network: every network on the laptop, and at full size.
 
-    The paper's width D = N, and the laptop profile's 2 N, where the networks are narrow and units as large as they are.
+    On the laptop the paper's width D = N, and the profile's 2 N, where the networks are narrow and units as large as they are;
+    at full size the two named sets of positions.
     """
-    for name in load_params(Path("profiles/laptop.yaml"))["study"]["networks"]:
+    names = load_params(Path("profiles/laptop.yaml"))["study"]["networks"]
+    for name in names:
         for width in (1.0, 2.0):
-            yield from compared(name, "laptop", LAPTOP, width, 128, device)
-    for name in ("caffenet", "googlenet"):
-        yield from compared(name, "imagenet", IMAGENET, 1.0, 8, device)
+            ours, other = (pair(name, "laptop", LAPTOP, width) for _ in range(2))
+            yield from compared(f"{name}, 1x28x28, D = {width:g} N", ours, other, LAPTOP, 128, device)
+    sets = load_params(Path("profiles/imagenet.yaml"))["positions"]
+    for name in names:
+        for kind, layers in sets.items():
+            ours, other = (pair(name, "imagenet", IMAGENET, 1.0, layers[name]) for _ in range(2))
+            yield from compared(f"{name}, 3x224x224, units of set {kind!r}", ours, other, IMAGENET, 4, device)
 
 
-def compared(name: str, profile: str, task: Task, width: float, batch: int, device: torch.device) -> Iterator[Row]:
+def compared(
+    case: str, ours: tuple[nn.Module, nn.Module], other: tuple[nn.Module, nn.Module], task: Task, batch: int, device: torch.device
+) -> Iterator[Row]:
     """A training step against forward and backward of all weights; inference against its share of multiply-adds."""
     x = (torch.randn(batch, *task.shape) * 60 + 110).to(memory_format=torch.channels_last)
     y = torch.arange(batch) % task.classes
-    network, defended = pair(name, profile, task, width)
+    network, defended = ours
     for unit in units(defended).values():
         unit.train().requires_grad_(True)
-    bare = pair(name, profile, task, width)[0].train().requires_grad_(True)
+    bare = other[0].train().requires_grad_(True)
     step = medians({"ours": training_step(defended, x, y), "bare": training_step(bare, x, y)}, device)
     quick = medians({"ours": inference(defended.eval(), x), "bare": inference(network, x)}, device)
     more = multiply_adds(defended, task) / multiply_adds(network, task)
-    case = f"{name}, {'x'.join(map(str, task.shape))}, D = {width:g} N, batch {batch}"
+    case = f"{case}, batch {batch}"
     yield row("training step", case, step["ours"], step["bare"], f"undefended, all weights ({more:.2f} x multiply-adds)", "<1.35")
     yield row("inference", case, quick["ours"], quick["bare"] * more, f"undefended, times {more:.2f} multiply-adds", "<1.25")
+
+
+def layouts(device: torch.device) -> Iterator[Row]:
+    """The gradient that attacks take, in each memory format."""
+    for name in load_params(Path("profiles/laptop.yaml"))["study"]["networks"]:
+        x, y = torch.randn(128, *LAPTOP.shape) * 60 + 110, torch.arange(128) % LAPTOP.classes
+        works = {}
+        for key, form in FORMATS.items():
+            network = pair(name, "laptop", LAPTOP)[0].to(memory_format=form)
+            works[key] = training_step(network, x.to(memory_format=form).requires_grad_(), y)
+        taken = medians(works, device)
+        yield row("channels_last", f"gradient, {name}, 1x28x28, batch 128", taken["channels_last"], taken["contiguous"], "contiguous", "")
 
 
 def bandwidth(device: torch.device) -> Iterator[Row]:

@@ -122,12 +122,14 @@ class FilterNorms(Section):
     """Notebook 01."""
 
     images: int = Field(ge=1)
+    bank: str
 
 
 class Masking(Section):
     """Notebook 02."""
 
     images: int = Field(ge=1)
+    bank: str
     fractions: list[float] = Field(min_length=2)
     layers: int = Field(ge=1)
 

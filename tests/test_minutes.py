@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from regen_lib import minutes
 from regen_lib.errors import StudyError
 from regen_lib.minutes import collect
 from regen_lib.study import usage
@@ -34,3 +35,19 @@ def test_stages_become_rows(tmp_path: Path) -> None:
     assert table.groupby("stage").cpu_seconds.sum().to_dict() == {"evaluation": 5.0, "units": 7.0}
     assert list(table.network) == ["", "vgg16", "vgg_f"]
     assert table.machine.str.len().min() > 0
+
+
+@pytest.mark.parametrize(
+    ("info", "name"),
+    [
+        ("model name\t: Fast 7\nflags\t\t: sse avx2 avx512f\n", "Fast 7, AVX-512"),
+        ("model name\t: Fast 5\nflags\t\t: sse avx2\nbugs: avx512f\n", "Fast 5, AVX2"),
+        ("model name\t: Old\nflags\t\t: sse\n", "Old"),
+        (None, "riscv"),
+    ],
+)
+def test_a_processor_is_named_with_its_vectors(info: str | None, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_file", lambda _path: info is not None)
+    monkeypatch.setattr(Path, "read_text", lambda _path: info)
+    monkeypatch.setattr(minutes.platform, "machine", lambda: "riscv")
+    assert minutes.processor() == name
