@@ -65,6 +65,8 @@ def test_default_is_the_laptop() -> None:
         ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
         ("ablation.network", "resnet18", r"ablation\.network"),
         ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in unseen"),
+        ("masking.bank", "cosine", r"filter_norms or masking names the bank 'cosine': give it a row"),
+        ("study.memory_format", "blocked", r"'channels_last' or 'contiguous'"),
         ("evaluation.images", "many", r"evaluation\.images"),
     ],
 )
