@@ -47,7 +47,7 @@ class RecipeSection(Section):
     weight_decay: float = Field(default=5e-4, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     precision: Literal["float32", "bfloat16"] = "float32"
-    compiled: bool = False
+    compile: Literal["default", "reduce-overhead"] | None = None
 
 
 class Pretrained(Section):

@@ -26,7 +26,8 @@ class Recipe:
 
     ``epochs`` passes over ``images`` images each (0: all). ``schedule``: ``drops`` divides the rate by 10 after each
     quarter of the training (the paper's four epochs); ``cycle`` warms up and anneals (Smith's one-cycle). ``precision``:
-    ``bfloat16`` trains under autocast; weights stay float32. ``compiled`` puts Eq. 7's network through ``torch.compile``.
+    ``bfloat16`` trains under autocast; weights stay float32. ``compile`` puts Eq. 7's network through
+    ``torch.compile`` in that mode: ``default``, or ``reduce-overhead``, which replays CUDA graphs.
     """
 
     epochs: int
@@ -38,7 +39,7 @@ class Recipe:
     weight_decay: float = 5e-4
     momentum: float = 0.9
     precision: str = "float32"
-    compiled: bool = False
+    compile: str | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "adamw"):
@@ -47,6 +48,8 @@ class Recipe:
             raise StudyError(f"schedule {self.schedule!r} is unknown: choose drops or cycle")
         if self.precision not in ("float32", "bfloat16"):
             raise StudyError(f"precision {self.precision!r} is unknown: choose float32 or bfloat16")
+        if self.compile not in (None, "default", "reduce-overhead"):
+            raise StudyError(f"compile {self.compile!r} is unknown: choose null, default or reduce-overhead")
         if self.epochs < 1 or self.rate <= 0:
             raise StudyError(f"{self.epochs} epochs at rate {self.rate}: both must be positive")
 
@@ -96,7 +99,7 @@ def fit(
     over each epoch. :class:`StudyError` where it is no longer finite.
     """
     trainable = list(trainable)
-    objective = objective or partial(cross_entropy, torch.compile(network) if recipe.compiled else network, noise)
+    objective = objective or partial(cross_entropy, torch.compile(network, mode=recipe.compile) if recipe.compile else network, noise)
     network.eval().requires_grad_(False)
     for part in trainable:
         part.train().requires_grad_(True)

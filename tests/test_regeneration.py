@@ -2,7 +2,7 @@
 
 import copy
 from collections import OrderedDict
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -124,15 +124,21 @@ def test_training_twice_gives_the_same_bytes(network: nn.Module, images: Images)
 
 def test_compiled_training_is_the_same_training(network: nn.Module, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler's front end and autograd, without its code generator, which wants a C++ compiler: one graph, the same losses."""
-    compiler = partial(torch.compile, backend="aot_eager", fullgraph=True)
-    monkeypatch.setattr(torch, "compile", compiler)
+    compiler, modes = torch.compile, []
+
+    def compile_without_code(model: nn.Module, *, mode: str) -> Callable[[Tensor], Tensor]:
+        modes.append(mode)
+        return compiler(model, backend="aot_eager", fullgraph=True)
+
+    monkeypatch.setattr(torch, "compile", compile_without_code)
     graphs = torch._dynamo.utils.counters["stats"]
     losses = []
-    for compiled in (False, True):
+    for mode in (None, "reduce-overhead"):
         before = graphs["unique_graphs"]
-        defended, recipe = regenerate(network, LAYERS[:2], generator=rng()), Recipe(2, 0.05, batch=16, compiled=compiled)
+        defended, recipe = regenerate(network, LAYERS[:2], generator=rng()), Recipe(2, 0.05, batch=16, compile=mode)
         losses.append(fit(defended, units(defended).values(), images, recipe, seed=0, name="t", noise=Noise(draw(3, 1, 12, 12))))
-        assert (graphs["unique_graphs"] > before) == compiled
+        assert (graphs["unique_graphs"] > before) == (mode is not None)
+    assert modes == ["reduce-overhead"]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
@@ -208,6 +214,7 @@ def test_an_epoch_sees_every_image_once(images: Images) -> None:
     [
         ({"optimizer": "lion"}, "sgd or adamw"),
         ({"schedule": "step"}, "drops or cycle"),
+        ({"compile": "fast"}, "null, default or reduce-overhead"),
         ({"epochs": 0}, "positive"),
         ({"batch": 64}, "fewer than one batch"),
         ({"rate": 1e30, "batch": 16}, "lower the rate"),
