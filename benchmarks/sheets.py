@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from regen_lib.artifacts import write_bytes
 from regen_lib.paper import ATTACK_TITLES, TITLES
@@ -12,7 +13,7 @@ from regen_lib.report import insert
 RESULTS, SAMPLE = Path("benchmarks/results"), Path("imagenet_sample/metrics")
 
 
-def sample(metrics: Path) -> str:
+def sample(metrics: Path, masked_bank: str) -> str:
     """Top-1, restoration and fooling ratio on real images; what Fig. 2 and 3 show there."""
     table = pd.read_csv(metrics / "real_images.csv").set_index(["attack", "defense"])
     lines = ["| attack | fooling ratio, undefended | top-1 | with units | restoration | with units |", "|---|---|---|---|---|---|"]
@@ -35,7 +36,8 @@ def sample(metrics: Path) -> str:
             "",
             f"Fig. 2: Spearman's correlation of norm and observed noise {spearman.iloc[0]:.2f} in the first layer, "
             f"{spearman.iloc[1:].min():.2f} to {spearman.iloc[1:].max():.2f} deeper. Fig. 3, first layer: top-1 {first[0.0].iloc[0]:.3f} "
-            f"under UAP, half of the filters freed of noise: ranked {first[0.5]['ranked']:.3f}, random {first[0.5]['random']:.3f}, "
+            f"under {ATTACK_TITLES.get(masked_bank, masked_bank)}, half of the filters freed of noise: "
+            f"ranked {first[0.5]['ranked']:.3f}, random {first[0.5]['random']:.3f}, "
             f"least vulnerable {first[0.5]['reversed']:.3f}.",
         ]
     )
@@ -81,7 +83,7 @@ def main() -> None:
     """Write the README's blocks."""
     readme = Path("README.md")
     blocks = {
-        "sample": sample(SAMPLE),
+        "sample": sample(SAMPLE, yaml.safe_load(Path("imagenet_sample/params.yaml").read_text())["masking"]["bank"]),
         "memory": memory(pd.read_csv(RESULTS / "memory.csv")),
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),

@@ -69,7 +69,7 @@ def test_the_profile_takes_the_papers_positions() -> None:
 
 
 BUILT = {"images": ["decoded"], "network": ["networks.squeezenet", "weights.tensors"], "synthesis": []}
-BUILT |= {"banks": ["networks.squeezenet", *(f"attacks.{name}" for name in ("uap", "spgd", "gd_uap", "random_signs"))]}
+BUILT |= {"banks": ["networks.squeezenet", *(f"attacks.{name}" for name in ("uap", "spgd", "gd_uap", "fff", "random_signs"))]}
 BUILT |= {"real_images": ["networks.squeezenet", "defenses.undefended", "defenses.ours"]}
 
 
