@@ -36,7 +36,6 @@ PARTS: dict[str, Callable[[torch.device], Iterator[Row]]] = {
     "growth": speed_growth.growth,
     "processes": lambda _device: speed_processes.processes(),
     "stage": lambda _device: speed_stage.overhead(),
-    "pipeline": lambda _device: speed_stage.pipeline(),
 }
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from benchmarks.timing import Row, row
@@ -57,12 +56,4 @@ def overhead() -> Iterator[Row]:
         inside = [json.loads(path.read_text())["cpu_seconds"] for path in folder.glob("build/executed/*.json")]
     yield row(
         "stage", f"{STAGES} blank stages; {sum(inside) / len(inside):.1f} CPU-s each in papermill", seconds, 8.0, "eight seconds", "<1"
-    )
-
-
-def pipeline() -> Iterator[Row]:
-    """The default pipeline's CPU-minutes, as its last run wrote them."""
-    minutes = pd.read_csv("metrics/minutes.csv")
-    yield row(
-        "pipeline", f"all {len(minutes)} stages (metrics/minutes.csv)", float(minutes.cpu_seconds.sum()), 3600.0, "sixty CPU-minutes", "<1"
     )

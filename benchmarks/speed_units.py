@@ -17,6 +17,7 @@ from regen_lib.regeneration import Layers, regenerate, units
 from regen_lib.reproducible import generator
 
 LAPTOP = Task((1, 28, 28), 10, (73.0,), (90.0,))
+HEAVY = ("vgg16", "resnet152")  # fewer images at once, or a CPU would take all day
 IMAGENET = Task((3, 224, 224), 1000, (123.0, 117.0, 104.0), (58.0, 57.0, 57.0))
 
 
@@ -64,7 +65,7 @@ def steps(device: torch.device) -> Iterator[Row]:
     for name in names:
         for kind, layers in sets.items():
             ours, other = (pair(name, "imagenet", IMAGENET, 1.0, layers[name]) for _ in range(2))
-            yield from compared(f"{name}, 3x224x224, units of set {kind!r}", ours, other, IMAGENET, 4, device)
+            yield from compared(f"{name}, 3x224x224, units of set {kind!r}", ours, other, IMAGENET, 2 if name in HEAVY else 8, device)
 
 
 def compared(

@@ -17,7 +17,7 @@ from regen_lib.banks import load_bank
 from regen_lib.environment import MEMORY_FORMAT
 from regen_lib.errors import StudyError
 from regen_lib.images import Images, at_once
-from regen_lib.inference import logits
+from regen_lib.inference import logits, perturb
 from regen_lib.networks import load_network, save_network
 from regen_lib.regeneration import regenerate
 from tests.closure import REPOSITORY
@@ -117,5 +117,7 @@ def test_memory_formats_give_the_same_predictions(
             found.append(torch.cat(list(logits(defended, images.pixels, draw(2, *TASK.shape) * 20, torch.arange(48) % 2))))
             assert all(output.is_contiguous(memory_format=layout) for output in outputs)
             layouts.append([output.stride() for output in outputs])
+        colour = perturb(torch.zeros(5, 3, 8, 8, dtype=torch.uint8), draw(2, 3, 8, 8), torch.arange(5) % 2)
+        assert colour.is_contiguous(memory_format=layout)
     assert layouts[0] != layouts[1]
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from regen_lib import networks, paper, study
-from regen_lib.environment import MEMORY_FORMAT
+from regen_lib.environment import IN_STAGE, MEMORY_FORMAT
 from regen_lib.errors import StudyError
 from regen_lib.params import load_params, lookup
 from regen_lib.study import main, notebook_parameters, parameters_for
@@ -103,6 +103,13 @@ PARAMS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stage tells its process goes no further than a test."""
+    monkeypatch.setenv(IN_STAGE, "")
+    monkeypatch.setenv(MEMORY_FORMAT, "channels_last")
+
+
 def test_a_notebook_gets_exactly_its_parameters(tmp_path: Path) -> None:
     path = notebook(tmp_path / "n.ipynb", "root = '..'\nimages = 3\nseed = 0\nlayers = []")
     assert notebook_parameters(path) == {"root": "..", "images": 3, "seed": 0, "layers": []}
@@ -131,7 +138,6 @@ def test_a_stage_fails_where_its_notebook_does(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(study, "load_params", lambda path, whole: PARAMS)
-    monkeypatch.setenv("REGEN_STAGE", "")
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", *cells)
     assert main(["run", "n", "--section", "part", "--stage", "here"]) == status
     assert said in capfd.readouterr().err
@@ -141,8 +147,6 @@ def test_a_stage_fails_where_its_notebook_does(
 def test_a_stage_is_told_how_tensors_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(study, "load_params", lambda path, whole: PARAMS)
-    for variable in ("REGEN_STAGE", MEMORY_FORMAT):
-        monkeypatch.setenv(variable, "")
     asks = "from regen_lib import devices\nassert devices.memory_format() == devices.FORMATS['contiguous']"
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", asks)
     assert main(["run", "n", "--section", "part", "--stage", "here"]) == 0
@@ -167,7 +171,6 @@ def test_several_processes_are_started(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert main(stage) == 3
     assert started == [["srun", "--nodes=2", "torchrun", "--nproc-per-node=4", "-m", "regen_lib.study", *stage]]
     monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("REGEN_STAGE", "")
     assert main(stage) == 0
     assert len(started) == 1
     assert (tmp_path / "build/executed/here-rank1.json").is_file()
