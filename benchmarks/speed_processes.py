@@ -60,7 +60,8 @@ def child() -> None:
 
 
 def processes() -> Iterator[Row]:
-    """What the second process gains."""
+    """What the second process gains; :class:`StudyError` where there is no trained network to measure with."""
+    trained(1)
     found = []
     for count in (1, 2):
         command = [

@@ -96,6 +96,8 @@ def test_a_blank_stage_is_a_notebook_that_the_study_runs(tmp_path: Path) -> None
 
 
 def test_the_readmes_table() -> None:
-    lines = [row("part", "case", 1.0, 60.0, "other", ">50"), row("part", "more", 1.0, 2.0, "plain", "")]
-    table = pd.DataFrame(lines).assign(met=["yes", ""], machine="machine", torch="2", python="3")
-    assert speed([table]).splitlines()[2:] == ["| part: case | other | 60 | >50 | yes |", "| part: more | plain | 2 |  |  |"]
+    rows = [row("part", "case", 1.0, 60.0, "other", ">50"), row("part", "more", 1.0, 2.0, "plain", "")]
+    table = pd.DataFrame(rows).assign(met=["yes", ""], machine="machine", torch="2", python="3")
+    lines = speed([table]).splitlines()
+    assert lines[0] == "<details><summary>machine, torch 2, Python 3: 1 of 1 met</summary>"
+    assert lines[4:6] == ["| part: case | other | 60 | >50 | yes |", "| part: more | plain | 2 |  |  |"]
