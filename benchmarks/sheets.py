@@ -35,8 +35,8 @@ def sample(metrics: Path, masked_bank: str) -> str:
             *lines,
             "",
             f"Fig. 2: Spearman's correlation of norm and observed noise {spearman.iloc[0]:.2f} in the first layer, "
-            f"{spearman.iloc[1:].min():.2f} to {spearman.iloc[1:].max():.2f} deeper. Fig. 3, first layer: top-1 {first[0.0].iloc[0]:.3f} "
-            f"under {ATTACK_TITLES.get(masked_bank, masked_bank)}, half of the filters freed of noise: "
+            f"{spearman.iloc[1:].min():.2f} to {spearman.iloc[1:].max():.2f} deeper. Fig. 3, first layer, {masked.images.iloc[0]} images: "
+            f"top-1 {first[0.0].iloc[0]:.3f} under {ATTACK_TITLES.get(masked_bank, masked_bank)}, half of the filters freed of noise: "
             f"ranked {first[0.5]['ranked']:.3f}, random {first[0.5]['random']:.3f}, "
             f"least vulnerable {first[0.5]['reversed']:.3f}.",
         ]

@@ -19,7 +19,7 @@ IMPORTS = "from regen_lib.banks import load_bank\nfrom regen_lib.regeneration im
 
 
 def blank() -> dict[str, Any]:
-    """A notebook that takes a section's one parameter, imports what most notebooks do, and does nothing."""
+    """A notebook that takes a section's parameters, imports what most notebooks do, and does nothing."""
     sources = {"a": 'root = ".."\nimages = 1\nbank = "test"\nseed = 0\nthreads = 1', "b": IMPORTS, "c": "start(threads)"}
     plain: dict[str, Any] = {"cell_type": "code", "execution_count": None, "outputs": []}
     cells: list[dict[str, Any]] = [{**plain, "id": key, "metadata": {}, "source": source} for key, source in sources.items()]

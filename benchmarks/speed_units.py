@@ -1,5 +1,6 @@
 """What regeneration units cost: a training step and inference against the bare network; perturb beside a copy."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,25 +60,21 @@ def steps(device: torch.device) -> Iterator[Row]:
     names = load_params(Path("profiles/laptop.yaml"))["study"]["networks"]
     for name in names:
         for width in (1.0, 2.0):
-            ours, other = (pair(name, "laptop", LAPTOP, width) for _ in range(2))
-            yield from compared(f"{name}, 1x28x28, D = {width:g} N", ours, other, LAPTOP, 128, device)
+            yield from compared(f"{name}, 1x28x28, D = {width:g} N", *pair(name, "laptop", LAPTOP, width), LAPTOP, 128, device)
     sets = load_params(Path("profiles/imagenet.yaml"))["positions"]
     for name in names:
         for kind, layers in sets.items():
-            ours, other = (pair(name, "imagenet", IMAGENET, 1.0, layers[name]) for _ in range(2))
-            yield from compared(f"{name}, 3x224x224, units of set {kind!r}", ours, other, IMAGENET, 2 if name in HEAVY else 8, device)
+            networks, batch = pair(name, "imagenet", IMAGENET, 1.0, layers[name]), 2 if name in HEAVY else 8
+            yield from compared(f"{name}, 3x224x224, units of set {kind!r}", *networks, IMAGENET, batch, device)
 
 
-def compared(
-    case: str, ours: tuple[nn.Module, nn.Module], other: tuple[nn.Module, nn.Module], task: Task, batch: int, device: torch.device
-) -> Iterator[Row]:
+def compared(case: str, network: nn.Module, defended: nn.Module, task: Task, batch: int, device: torch.device) -> Iterator[Row]:
     """A training step against forward and backward of all weights; inference against its share of multiply-adds."""
     x = (torch.randn(batch, *task.shape) * 60 + 110).to(memory_format=torch.channels_last)
     y = torch.arange(batch) % task.classes
-    network, defended = ours
     for unit in units(defended).values():
         unit.train().requires_grad_(True)
-    bare = other[0].train().requires_grad_(True)
+    bare = copy.deepcopy(network).train().requires_grad_(True)  # the network itself lends its frozen weights to the defended one
     step = medians({"ours": training_step(defended, x, y), "bare": training_step(bare, x, y)}, device)
     quick = medians({"ours": inference(defended.eval(), x), "bare": inference(network, x)}, device)
     more = multiply_adds(defended, task) / multiply_adds(network, task)
