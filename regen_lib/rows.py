@@ -117,3 +117,9 @@ class Rival(Section):
     options: dict[str, Any]
     training: dict[str, Any]
     recipe: RecipeSection | None
+
+    @model_validator(mode="after")
+    def not_compiled(self) -> "Rival":
+        if self.recipe and self.recipe.compile:
+            raise ValueError("recipe.compile serves Eq. 7's loss, not a rival's own: set it to null")
+        return self

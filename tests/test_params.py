@@ -67,6 +67,7 @@ def test_default_is_the_laptop() -> None:
         ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in unseen"),
         ("masking.bank", "cosine", r"filter_norms or masking names the bank 'cosine': give it a row"),
         ("study.memory_format", "blocked", r"'channels_last' or 'contiguous'"),
+        ("rivals.prn.recipe.compile", "default", r"rivals\.prn: .*serves Eq\. 7.s loss, not a rival.s own"),
         ("evaluation.images", "many", r"evaluation\.images"),
     ],
 )
