@@ -1,9 +1,10 @@
 """Speed as ratios, each measured side by side in one run: ``python -m benchmarks.speed``, parts of it with ``--only``.
 
 Algorithm 1 against the literal loop and against writing its result; UAP against the Adversarial Robustness Toolbox; sPGD and SGA
-against plain loops; units' training steps and inference against the bare network; memory formats; perturb against a copy; on a GPU every
-kernel against its twin; growth; two processes against one; what a stage costs besides its work. Medians of five after a warm-up; one
-thread on a CPU. Writes ``benchmarks/results/speed-<cpu or gpu>.csv`` after each part, so that a kill loses one.
+against plain loops; units' training steps and inference against the bare network; memory formats; steps against matrix products;
+perturb against a copy; on a GPU every kernel against its twin; growth; two processes against one; what a stage costs besides its
+work. Medians of five after a warm-up; one thread on a CPU. Writes ``benchmarks/results/speed-<cpu or gpu>.csv`` after each part,
+so that a kill loses one.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks import speed_attacks, speed_growth, speed_kernels, speed_processes, speed_stage, speed_units
+from benchmarks import speed_attacks, speed_growth, speed_kernels, speed_limits, speed_processes, speed_stage, speed_units
 from benchmarks.timing import Row
 from regen_lib.artifacts import write_bytes
 from regen_lib.errors import StudyError
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[[torch.device], Iterator[Row]]] = {
     "loops": speed_attacks.loops,
     "steps": speed_units.steps,
     "layouts": speed_units.layouts,
+    "limits": speed_limits.limits,
     "bandwidth": speed_units.bandwidth,
     "kernels": speed_kernels.kernels,
     "growth": speed_growth.growth,
