@@ -1,0 +1,108 @@
+"""What rivals promise, measured on networks whose answers are known; the README's table of all defences by hand."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from regen_lib import defense_figures, rivals, verdict
+from regen_lib.banks import Bank, Threat
+from regen_lib.defenses.prn_det import prn_det
+from regen_lib.images import Images
+from tests.conftest import draw, linear_network, rng
+
+EPSILON = 16.0
+SHAPE = (1, 6, 6)
+
+
+def suite(network: nn.Module, *, rival: str = "adversarial_training", defended: nn.Module | None = None, v: Tensor | None = None) -> Any:
+    """A suite of one network and one rival: 300 images of two classes, and one perturbation as every bank."""
+    images = Images(torch.randint(0, 256, (300, *SHAPE), generator=rng(4), dtype=torch.uint8), torch.arange(300) % 2)
+    bank = Bank(torch.zeros(1, *SHAPE) if v is None else v, Threat(math.inf, 60.0, 1.0), "spgd", "n", "hash", 0, (0.5,), (0.5,))
+    both = {"undefended": network, rival: defended or network}
+    return SimpleNamespace(names=["n"], defenses=tuple(both), defended={"n": both}, images=images, seed=0, bank=lambda _name, _bank: bank)
+
+
+def measured(found: Any, defense: str, measure: str) -> pd.Series:
+    rows = rivals.home_ground(found, epsilon=EPSILON, targeted="spgd_targeted", towards=1)
+    return rows[(rows.defense == defense) & (rows.measure == measure)].iloc[0]
+
+
+def test_pgd_finds_the_optimum_of_a_linear_network() -> None:
+    """An image resists if its margin exceeds epsilon times the l1 norm of the difference of the classes' weights."""
+    weight = draw(2, 36, seed=7) * 0.02
+    given = suite(linear_network(weight, torch.zeros(2), SHAPE))
+    x, y = given.images.pixels.flatten(1).float(), given.images.labels
+    toward = weight[y] - weight[1 - y]
+    resists = ((toward * x).sum(1) - EPSILON * toward.abs().sum(1)) > 0
+    assert 0.05 < float(resists.float().mean()) < 0.6
+    for defense in given.defenses:
+        row = measured(given, defense, "PGD top-1")
+        assert row.value == pytest.approx(float(resists.float().mean()))
+        assert row.ci_low < row.value < row.ci_high
+        assert row.images == 300
+
+
+def test_targeted_success_leaves_out_the_class_itself() -> None:
+    """Brightness decides: at 60 more every image is class 1; as they are, those above the threshold."""
+    weight = torch.stack([torch.zeros(36), torch.full((36,), 1 / 36)])
+    network = linear_network(weight, torch.tensor([0.0, -127.0]), SHAPE)
+    given = suite(network, rival="democratic_training", v=torch.zeros(1, *SHAPE))
+    others = given.images.pixels[given.images.labels != 1].float().flatten(1).mean(1) > 127
+    assert measured(given, "undefended", "targeted success").value == pytest.approx(float(others.float().mean()))
+    pushed = suite(network, rival="democratic_training", v=torch.full((1, *SHAPE), 60.0))
+    assert measured(pushed, "democratic_training", "targeted success").value == 1.0
+
+
+@pytest.mark.parametrize(("bias", "share"), [(1.0, 1.0), (-1.0, 0.0)])
+def test_what_the_detector_finds(network: nn.Module, bias: float, share: float) -> None:
+    """Without weights it says the same of every image."""
+    detector = prn_det(network, channels=1, size=6, maps=4, blocks=1)
+    detector.bias.fill_(bias)
+    given = suite(linear_network(draw(2, 36), torch.zeros(2), SHAPE), rival="prn_det", defended=detector)
+    assert [measured(given, "prn_det", measure).value for measure in ("found", "false alarms")] == [share, share]
+
+
+def table_of_defenses() -> dict[str, pd.DataFrame]:
+    """Two networks, three defences, two attacks; undefended .5 and .3 right, ours .8 and .6, PRN .9 and .7."""
+    top1 = {"undefended": (0.5, 0.3), "ours": (0.8, 0.6), "prn": (0.9, 0.7)}
+    rows = []
+    for network in ("caffenet", "vgg16"):
+        for defense, values in top1.items():
+            for attack, accuracy in (*zip(("test", "fff"), values, strict=True), ("mean", sum(values) / 2)):
+                cell = {"network": network, "defense": defense, "attack": attack, "clean_accuracy": 0.9, "accuracy": accuracy}
+                rows.append({**cell, "restoration": (0.9 + accuracy) / 1.8, "ci_low": 0.70, "ci_high": 0.76})
+    table = pd.DataFrame(rows)
+    white = table[table.attack.isin(["test", "fff"])].assign(accuracy=lambda rows: rows.accuracy / 2)
+    costs = pd.DataFrame(
+        [(n, d, 1000, 2.0) for n in ("caffenet", "vgg16") for d in top1], columns=["network", "defense", "parameters", "inference"]
+    )
+    return {"defenses": table, "table6_defenses": white, "defense_costs": costs}
+
+
+def test_the_readmes_table_of_defenses_by_hand() -> None:
+    lines = verdict.block(table_of_defenses(), None).splitlines()
+    half = 0.03 / math.sqrt(2)  # the mean of two networks' independent intervals
+    cells = ["**regeneration (ours)**", "0.900", "0.944", f"0.889 <sub>±{half:.3f}</sub>", "0.700", "0.600", "0.300", "1,000"]
+    assert lines[3] == f"| {' | '.join(cells)} | not measured | 2.0 x |"
+    assert lines[-1].startswith("Leading, by mean restoration: PRN 0.944, regeneration (ours) 0.889; by mean top-1: PRN 0.800")
+
+
+def test_the_summary_figure_shows_every_defence_of_every_network_where_it_stands() -> None:
+    tables = table_of_defenses()
+    shown = verdict.verdict(tables["defenses"], tables["table6_defenses"], ["test", "fff"])
+    figure = defense_figures.verdict(shown)
+    points = [[(line.get_label(), *(float(v[0]) for v in line.get_data())) for line in axis.get_lines()] for axis in figure.axes]
+    worst, white_box = points[0], points[len(points) // 2]
+    assert worst == [("undefended", 0.9, 0.3), ("regeneration (ours)", 0.9, 0.6), ("PRN", 0.9, 0.7)]
+    assert white_box == [("undefended", 0.9, 0.15), ("regeneration (ours)", 0.9, 0.3), ("PRN", 0.9, 0.35)]
+
+
+def test_the_map_of_restorations_holds_the_means_over_networks() -> None:
+    axis = defense_figures.restorations(table_of_defenses()["defenses"]).axes[0]
+    assert [text.get_text() for text in axis.texts] == ["0.78", "0.67", "0.72", "0.94", "0.83", "0.89", "1.00", "0.89", "0.94"]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["undefended", "regeneration (ours)", "PRN"]
