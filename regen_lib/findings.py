@@ -159,9 +159,9 @@ def of_home_ground(t: Tables) -> list[Finding]:
         f"{DEFENSE_TITLES[d]} restoration under UAPs {spread(uaps.get_group(d))}" for d in ("prn", "prn_det", "hgd") if d in uaps.groups
     ]
     by = t["home"].groupby(["measure", "defense"]).value
-    rest = {"found": "UAP images found", "false alarms": "false alarms", "PGD top-1": "PGD top-1", "targeted success": "targeted success"}
+    longer = {"found": "UAP images found", "lowest draw": "lowest of its draws under UAPs", "highest draw": "highest"}
     for (measure, defense), values in by:
-        parts.append(f"{DEFENSE_TITLES[str(defense)]}, {rest[str(measure)]} {spread(values)}")
+        parts.append(f"{DEFENSE_TITLES[str(defense)]}, {longer.get(str(measure), str(measure))} {spread(values)}")
     return [("every rival on its home ground (range over networks)", "their own papers", "; ".join(parts))]
 
 

@@ -67,6 +67,25 @@ def test_what_the_detector_finds(network: nn.Module, bias: float, share: float) 
     assert [measured(given, "prn_det", measure).value for measure in ("found", "false alarms")] == [share, share]
 
 
+class Parity(nn.Module):
+    """Says class 0 of every image in even passes over 300 images, class 1 of it in odd ones."""
+
+    seen = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = torch.zeros(len(x), 2)
+        logits[:, self.seen // 300 % 2] = 1
+        self.seen += len(x)
+        return logits
+
+
+def test_a_random_defence_is_drawn_several_times() -> None:
+    given = suite(linear_network(draw(2, 36), torch.zeros(2), SHAPE), rival="pixel_deflection", defended=Parity())
+    given.images.labels[:] = torch.arange(300) // 100 % 2  # 200 images of class 0, 100 of class 1
+    assert measured(given, "pixel_deflection", "lowest draw").value == pytest.approx(1 / 3)
+    assert measured(given, "pixel_deflection", "highest draw").value == pytest.approx(2 / 3)
+
+
 def table_of_defenses() -> dict[str, pd.DataFrame]:
     """Two networks, three defences, two attacks; undefended .5 and .3 right, ours .8 and .6, PRN .9 and .7."""
     top1 = {"undefended": (0.5, 0.3), "ours": (0.8, 0.6), "prn": (0.9, 0.7)}
