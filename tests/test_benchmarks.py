@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import plain, speed_stage
+from benchmarks import plain, speed_limits, speed_stage
 from benchmarks.sheets import speed
 from benchmarks.speed import met
 from benchmarks.timing import medians, row
@@ -83,6 +83,17 @@ def test_plain_attacks_are_as_strong_as_ours(network: nn.Module, images: Images)
         ratios = [fooling_ratio(clean, predict(network, images.pixels, v)) for v in (ours, theirs)]
         assert min(ratios) > 0.2
         assert abs(ratios[0] - ratios[1]) < 0.25
+
+
+def test_operations_of_a_linear_network_and_of_a_convolution() -> None:
+    """Two for every multiply-add, forward and once more for each gradient that is asked for."""
+    linear = nn.Linear(30, 7, bias=False).requires_grad_(False)
+    forward = 2 * 5 * 30 * 7
+    assert speed_limits.operations(lambda: linear(draw(5, 30))) == forward
+    assert speed_limits.operations(speed_limits.input_gradient(linear, draw(5, 30))) == 2 * forward
+    convolution = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+    step = speed_limits.training_step(nn.Sequential(convolution, nn.Flatten()), draw(2, 3, 6, 6), torch.arange(2))
+    assert speed_limits.operations(step) == 2 * (2 * 2 * 36 * 3 * 4 * 9)  # the images' own gradient is not asked for
 
 
 def test_a_blank_stage_is_a_notebook_that_the_study_runs(tmp_path: Path) -> None:
