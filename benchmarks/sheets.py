@@ -1,4 +1,4 @@
-"""The README's sections on ImageNet and on speed, from what was measured: ``python -m benchmarks.sheets``."""
+"""The README's sections on ImageNet, speed, a second run and less training, as measured: ``python -m benchmarks.sheets``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 
 from regen_lib.artifacts import write_bytes
-from regen_lib.paper import ATTACK_TITLES, TITLES
+from regen_lib.paper import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 from regen_lib.report import insert
 
 RESULTS, SAMPLE = Path("benchmarks/results"), Path("imagenet_sample/metrics")
@@ -80,6 +80,53 @@ def cost(table: pd.DataFrame) -> str:
     return "\n".join([*head, *body, "", tail])
 
 
+SAME = ("table1", "table2", "table3", "figS2")  # tables that the second run made with the first one's parameters
+UNCHANGED = ("networks", "uaps", "units", "spgd", "sga", "gap", "nag", "fff", "gd_uap", "singular_fool", "evaluation", "ablation", "fig6")
+
+
+def second_run(first: Path, second: Path) -> str:
+    """How far the results of two runs are apart that differ in rounding, and in nothing else; what it means for Fig. 6."""
+    apart, outside = [], []
+    for table in SAME:
+        keys = ["network", "defense", "attack", "attack_network"] + (["sweep", "value"] if table == "figS2" else [])
+        both = pd.read_csv(first / f"{table}.csv").merge(pd.read_csv(second / f"{table}.csv"), on=keys, suffixes=("", "_2"), validate="1:1")
+        value = both.metric.iloc[0]
+        both["apart"] = (both[f"{value}_2"] - both[value]).abs()
+        outside.append((both[f"{value}_2"] < both.ci_low) | (both[f"{value}_2"] > both.ci_high))
+        apart.append(both[["network", "defense", "attack", "apart"]])
+    cells, beyond = pd.concat(apart, ignore_index=True), pd.concat(outside)
+    sides = [cells[cells.defense == "undefended"].apart, cells[cells.defense != "undefended"].apart]
+    fooled = [pd.read_csv(run / "fig6_test.csv").set_index("defense").loc["hardened"] for run in (first, second)]
+    own, test = (", ".join(f"{run[key]:.2f}" for run in fooled) for key in ("fooling_own", "fooling_ratio"))
+    taken = [pd.read_csv(run / "minutes.csv").groupby("stage").cpu_seconds.sum() for run in (first, second)]
+    slower = taken[1][list(UNCHANGED)].sum() / taken[0][list(UNCHANGED)].sum()
+    machine = pd.read_csv(second / "minutes.csv").machine.iloc[0]
+    return (
+        f"On {machine}, with the same parameters (Tables 1 to 3, Fig. S2): {beyond.sum()} of {len(cells)} cells outside of the first run's "
+        f"95 % interval; apart by {sides[0].mean():.3f} in the mean and {sides[0].max():.3f} at most undefended, "
+        f"by {sides[1].mean():.3f} and {sides[1].max():.3f} with units. White-box UAP attacker against hardened units (Fig. 6), first and "
+        f"second run: best fooling ratio {own} on its own images, {test} on test images. Stages with unchanged parameters took "
+        f"{slower:.1f} times the first run's CPU time."
+    )
+
+
+def budget(table: pd.DataFrame) -> str:
+    """Restoration of rivals against the share of their training's images."""
+    shares = sorted(table.share.unique())
+    networks, images = table.network.nunique(), int(table.images.iloc[0])
+    head = [f"| {table.machine.iloc[0]} | " + " | ".join(f"{100 * share:.0f} % of the images" for share in shares) + " |"]
+    lines = [*head, "|" + "---|" * (len(shares) + 1)]
+    for defense, part in table.groupby("defense", sort=False):
+        cells = []
+        for share in shares:
+            rows = part[part.share == share]
+            worst = rows.loc[rows.restoration.idxmin()]
+            spread = f"{worst.restoration:.3f} <sub>{worst.ci_low:.3f}-{worst.ci_high:.3f}</sub> on {TITLES[worst.network]}"
+            cells.append(f"{rows.restoration.mean():.3f}, lowest {spread}")
+        lines.append(f"| {DEFENSE_TITLES[str(defense)]} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"Restoration under UAPs (`tuning`), mean of {networks} networks; {images:,} validation images."])
+
+
 def main() -> None:
     """Write the README's blocks."""
     readme = Path("README.md")
@@ -87,6 +134,8 @@ def main() -> None:
         "sample": sample(SAMPLE, yaml.safe_load(Path("imagenet_sample/params.yaml").read_text())["masking"]["bank"]),
         "memory": memory(pd.read_csv(RESULTS / "memory.csv")),
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
+        "second run": second_run(Path("metrics"), RESULTS / "second-run"),
+        "budget": budget(pd.read_csv(RESULTS / "budget.csv")),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
     }
     text = readme.read_text()

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,15 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import budget as shares
 from benchmarks import plain, speed_limits, speed_stage
-from benchmarks.sheets import speed
+from benchmarks.sheets import SAME, UNCHANGED, budget, second_run, speed
 from benchmarks.speed import met
 from benchmarks.timing import medians, row
 from regen_lib.attacks.sga import sga
 from regen_lib.attacks.spgd import spgd
 from regen_lib.banks import Threat
+from regen_lib.defenses.base import Material
 from regen_lib.images import Images
 from regen_lib.inference import predict
 from regen_lib.metrics import fooling_ratio
@@ -112,3 +115,72 @@ def test_the_readmes_table() -> None:
     lines = speed([table]).splitlines()
     assert lines[0] == "<details><summary>machine, torch 2, Python 3: 1 of 1 met</summary>"
     assert lines[4:6] == ["| part: case | other | 60 | >50 | yes |", "| part: more | plain | 2 |  |  |"]
+
+
+def run_of_two_cells(folder: Path, ours: float, fooling: float, seconds: float) -> Path:
+    """A run whose tables have a cell without and a cell with units; the first is always .50, its interval .45 to .55."""
+    folder.mkdir()
+    for table in SAME:
+        cells = [("undefended", 0.5), ("ours", ours)]
+        rows = [
+            {"network": "n", "defense": d, "attack": "test", "attack_network": "n", "metric": "restoration", "restoration": v}
+            for d, v in cells
+        ]
+        each = pd.DataFrame(rows).assign(ci_low=[0.45, ours - 0.05], ci_high=[0.55, ours + 0.05], sweep="units", value=6.0)
+        each.to_csv(folder / f"{table}.csv", index=False)
+    fig6 = {"defense": ["ours", "hardened"], "fooling_own": [0.9, fooling], "fooling_ratio": [0.8, fooling / 2]}
+    pd.DataFrame(fig6).to_csv(folder / "fig6_test.csv", index=False)
+    stages = [*UNCHANGED, "rivals"]
+    minutes = pd.DataFrame({"stage": stages, "cpu_seconds": [seconds] * len(UNCHANGED) + [7.0], "machine": "a processor"})
+    minutes.to_csv(folder / "minutes.csv", index=False)
+    return folder
+
+
+def test_the_readmes_lines_on_a_second_run(tmp_path: Path) -> None:
+    first, second = run_of_two_cells(tmp_path / "a", 0.9, 0.3, 10.0), run_of_two_cells(tmp_path / "b", 0.82, 0.4, 25.0)
+    text = second_run(first, second)
+    assert f"{len(SAME)} of {2 * len(SAME)} cells outside" in text
+    assert "by 0.000 in the mean and 0.000 at most undefended, by 0.080 and 0.080 with units" in text
+    assert "best fooling ratio 0.30, 0.40 on its own images, 0.15, 0.20 on test images" in text
+    assert "took 2.5 times" in text
+
+
+def test_the_readmes_table_of_less_training() -> None:
+    rows = [
+        (n, "prn", share, v)
+        for share, values in ((0.3, (0.5, 0.7)), (1.0, (0.9, 0.96)))
+        for n, v in zip(("vgg16", "vgg_f"), values, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["network", "defense", "share", "restoration"])
+    table = table.assign(ci_low=table.restoration - 0.01, ci_high=table.restoration + 0.01, images=5000, machine="a processor")
+    lines = budget(table).splitlines()
+    assert lines[0] == "| a processor | 30 % of the images | 100 % of the images |"
+    cells = ["PRN", "0.600, lowest 0.500 <sub>0.490-0.510</sub> on VGG-16", "0.930, lowest 0.900 <sub>0.890-0.910</sub> on VGG-16"]
+    assert lines[2] == f"| {' | '.join(cells)} |"
+
+
+def test_less_training_needs_the_studys_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shares.main(["--data", str(tmp_path)]) == 2
+    assert "images.safetensors" in capsys.readouterr().err
+
+
+def test_less_training_is_less_of_the_same(
+    tmp_path: Path, network: nn.Module, images: Images, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share of the images, the recipe otherwise as it is; all of them are the study's own training."""
+    seen: list[dict[str, Any]] = []
+
+    def record(defense: str, model: nn.Module, spec: dict[str, Any], _material: Material, *, seed: int) -> tuple[nn.Module, dict[str, Any]]:
+        seen.append({"defense": defense, "seed": seed, **spec})
+        return model, {}
+
+    monkeypatch.setattr(shares, "load_network", lambda _path: network)
+    monkeypatch.setattr(shares, "load_bank", lambda _path, network: material.bank)
+    monkeypatch.setattr(shares.defenses, "make", record)
+    rivals = {name: {"options": {"a": 1}, "recipe": {"epochs": 2, "images": 1000}} for name in shares.DEFENSES}
+    params = {"study": {"seed": 3}, "evaluation": {"images": 48}, "units": {"n": ["conv1_1"]}, "rivals": rivals}
+    rows = pd.concat(shares.judged(params, "n", {"train": images, "validation": images}, tmp_path))
+    assert [(call["defense"], call["recipe"]["images"]) for call in seen] == [(d, 1000 * s) for d in shares.DEFENSES for s in shares.SHARES]
+    assert all(call["recipe"]["epochs"] == 2 and call["options"] == {"a": 1} and call["seed"] == 3 for call in seen)
+    assert list(rows.share) == list(shares.SHARES) * 2
+    assert (rows.images == 48).all()
