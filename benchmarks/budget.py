@@ -1,20 +1,21 @@
-"""What rivals would be with less training: ``python -m benchmarks.budget``, after ``dvc repro uaps``.
+"""What defences would be with less training: ``python -m benchmarks.budget``, after ``dvc repro uaps synthesis``.
 
-Some of the images that params.yaml gives PRN's and HGD's training, and all of them, with everything else as there; judged on validation
-images under UAPs made from training images that no defence has met. Writes ``benchmarks/results/budget.csv`` after each training, so
-that a kill loses one.
+Some of the images that params.yaml gives the training of the units, of PRN and of HGD, and all of them, with everything else as there;
+judged on validation images under UAPs made from training images that no defence has met. Writes ``benchmarks/results/budget.csv`` after
+each training, so that a kill loses one.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import nn
 
 from regen_lib import defenses
-from regen_lib.artifacts import write_table
+from regen_lib.artifacts import load_perturbations, write_table
 from regen_lib.banks import load_bank
 from regen_lib.defenses.base import Material
 from regen_lib.errors import StudyError
@@ -25,14 +26,32 @@ from regen_lib.minutes import processor
 from regen_lib.networks import load_network
 from regen_lib.params import load_params
 from regen_lib.progress import tqdm
-from regen_lib.reproducible import start
+from regen_lib.regeneration import first, regenerate, units
+from regen_lib.reproducible import generator, start
+from regen_lib.training import Noise, Recipe, fit
 
 SHARES = (0.3, 0.6, 1.0)
-DEFENSES = ("prn", "hgd")
+DEFENSES = ("ours", "prn", "hgd")
 TARGET = Path("benchmarks/results/budget.csv")
 
 
-def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], data: Path) -> Iterator[pd.DataFrame]:
+def shorter(spec: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """The same training with a share of its images, as many epochs."""
+    return {**spec, "recipe": {**spec["recipe"], "images": round(spec["recipe"]["images"] * share)}}
+
+
+def regenerated(params: Mapping[str, Any], network: nn.Module, name: str, material: Material, share: float, data: Path) -> nn.Module:
+    """The network with its units, trained as notebook 04 does."""
+    spec, seed = shorter(params["training"], share), params["study"]["seed"]
+    variant, start_from = spec["variants"]["ours"], {"residual": spec["residual"], "generator": generator(seed, "units", name)}
+    placed = first(list(material.layers), variant["units"])
+    defended = regenerate(network, placed, ratio=variant["ratio"], width=spec["width"], **start_from)
+    noise = Noise(load_perturbations(data / f"synthetic/{name}.safetensors"), spec["probability"], spec["clip"])
+    fit(defended, units(defended).values(), material.images, Recipe(**spec["recipe"]), seed=seed, name=f"{name} ours", noise=noise)
+    return defended
+
+
+def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], data: Path, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
     """A row for every defence and share, one network."""
     seed = params["study"]["seed"]
     network = load_network(data / f"networks/{name}.safetensors")
@@ -40,11 +59,13 @@ def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], d
     banks = {"tuning": load_bank(folder / "tuning.safetensors", network=network)}
     material = Material(splits["train"], load_bank(folder / "train.safetensors", network=network), tuple(params["units"][name]))
     bare = predict(network, images.pixels)
-    for defense in DEFENSES:
-        spec = params["rivals"][defense]
+    for defense in wanted:
         for share in SHARES:
-            shorter = spec | {"recipe": {**spec["recipe"], "images": round(spec["recipe"]["images"] * share)}}
-            defended = defenses.make(defense, network, shorter, material, seed=seed)[0]
+            if defense == "ours":
+                defended = regenerated(params, network, name, material, share, data)
+            else:
+                spec = shorter(params["rivals"][defense], share)
+                defended = defenses.make(defense, network, spec, material, seed=seed)[0]
             clean = {"undefended": bare, defense: predict(defended, images.pixels)}
             rows = evaluate("budget", name, {defense: defended}, clean, banks, images, seed=seed)
             yield rows.drop(columns="paper").assign(share=share, machine=processor())
@@ -52,8 +73,11 @@ def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], d
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description="Rivals' restoration against their training's images.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.budget", description="Restoration against the share of the training's images."
+    )
     parser.add_argument("--networks", nargs="+", help="some of the study's networks (default: all)")
+    parser.add_argument("--defenses", nargs="+", choices=DEFENSES, default=DEFENSES, help="some of the defences (default: all)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
     options = parser.parse_args(arguments)
     try:
@@ -61,9 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
         start(params["study"]["threads"])
         names = options.networks or params["study"]["networks"]
         splits = load_images(options.data / "images.safetensors")
-        done = [pd.read_csv(TARGET).query("network not in @names")] if TARGET.is_file() else []
+        done = [pd.read_csv(TARGET).query("network not in @names or defense not in @options.defenses")] if TARGET.is_file() else []
         for name in tqdm(names, desc="networks"):
-            for rows in judged(params, name, splits, options.data):
+            for rows in judged(params, name, splits, options.data, options.defenses):
                 done.append(rows)
                 write_table(TARGET, pd.concat(done, ignore_index=True))
     except StudyError as error:

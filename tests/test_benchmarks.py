@@ -130,6 +130,9 @@ def run_of_two_cells(folder: Path, ours: float, fooling: float, seconds: float) 
         each.to_csv(folder / f"{table}.csv", index=False)
     fig6 = {"defense": ["ours", "hardened"], "fooling_own": [0.9, fooling], "fooling_ratio": [0.8, fooling / 2]}
     pd.DataFrame(fig6).to_csv(folder / "fig6_test.csv", index=False)
+    home = [("targeted success", "undefended", 1.0), ("targeted success", "democratic_training", fooling / 2)]
+    home += [("highest draw", "pixel_deflection", 0.3), ("lowest draw", "pixel_deflection", 0.28)]
+    pd.DataFrame(home, columns=["measure", "defense", "value"]).assign(network="vgg16").to_csv(folder / "home.csv", index=False)
     stages = [*UNCHANGED, "rivals"]
     minutes = pd.DataFrame({"stage": stages, "cpu_seconds": [seconds] * len(UNCHANGED) + [7.0], "machine": "a processor"})
     minutes.to_csv(folder / "minutes.csv", index=False)
@@ -142,6 +145,7 @@ def test_the_readmes_lines_on_a_second_run(tmp_path: Path) -> None:
     assert f"{len(SAME)} of {2 * len(SAME)} cells outside" in text
     assert "by 0.000 in the mean and 0.000 at most undefended, by 0.080 and 0.080 with units" in text
     assert "best fooling ratio 0.30, 0.40 on its own images, 0.15, 0.20 on test images" in text
+    assert "of the targeted success on VGG-16 and VGG-16. Pixel Deflection's draws under UAPs: top-1 at most 0.020 apart" in text
     assert "took 2.5 times" in text
 
 
@@ -155,7 +159,11 @@ def test_the_readmes_table_of_less_training() -> None:
     table = table.assign(ci_low=table.restoration - 0.01, ci_high=table.restoration + 0.01, images=5000, machine="a processor")
     lines = budget(table).splitlines()
     assert lines[0] == "| a processor | 30 % of the images | 100 % of the images |"
-    cells = ["PRN", "0.600, lowest 0.500 <sub>0.490-0.510</sub> on VGG-16", "0.930, lowest 0.900 <sub>0.890-0.910</sub> on VGG-16"]
+    cells = [
+        "PRN, 2 networks",
+        "0.600, lowest 0.500 <sub>0.490-0.510</sub> on VGG-16",
+        "0.930, lowest 0.900 <sub>0.890-0.910</sub> on VGG-16",
+    ]
     assert lines[2] == f"| {' | '.join(cells)} |"
 
 
@@ -177,10 +185,10 @@ def test_less_training_is_less_of_the_same(
     monkeypatch.setattr(shares, "load_network", lambda _path: network)
     monkeypatch.setattr(shares, "load_bank", lambda _path, network: material.bank)
     monkeypatch.setattr(shares.defenses, "make", record)
-    rivals = {name: {"options": {"a": 1}, "recipe": {"epochs": 2, "images": 1000}} for name in shares.DEFENSES}
+    rivals = {name: {"options": {"a": 1}, "recipe": {"epochs": 2, "images": 1000}} for name in ("prn", "hgd")}
     params = {"study": {"seed": 3}, "evaluation": {"images": 48}, "units": {"n": ["conv1_1"]}, "rivals": rivals}
-    rows = pd.concat(shares.judged(params, "n", {"train": images, "validation": images}, tmp_path))
-    assert [(call["defense"], call["recipe"]["images"]) for call in seen] == [(d, 1000 * s) for d in shares.DEFENSES for s in shares.SHARES]
+    rows = pd.concat(shares.judged(params, "n", {"train": images, "validation": images}, tmp_path, ["prn", "hgd"]))
+    assert [(call["defense"], call["recipe"]["images"]) for call in seen] == [(d, 1000 * s) for d in ("prn", "hgd") for s in shares.SHARES]
     assert all(call["recipe"]["epochs"] == 2 and call["options"] == {"a": 1} and call["seed"] == 3 for call in seen)
     assert list(rows.share) == list(shares.SHARES) * 2
     assert (rows.images == 48).all()
