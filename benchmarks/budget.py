@@ -43,9 +43,9 @@ def shorter(spec: Mapping[str, Any], share: float) -> dict[str, Any]:
 def regenerated(params: Mapping[str, Any], network: nn.Module, name: str, material: Material, share: float, data: Path) -> nn.Module:
     """The network with its units, trained as notebook 04 does."""
     spec, seed = shorter(params["training"], share), params["study"]["seed"]
-    variant, start_from = spec["variants"]["ours"], {"residual": spec["residual"], "generator": generator(seed, "units", name)}
+    variant, rng = spec["variants"]["ours"], generator(seed, "units", name)
     placed = first(list(material.layers), variant["units"])
-    defended = regenerate(network, placed, ratio=variant["ratio"], width=spec["width"], **start_from)
+    defended = regenerate(network, placed, ratio=variant["ratio"], width=spec["width"], residual=spec["residual"], generator=rng)
     noise = Noise(load_perturbations(data / f"synthetic/{name}.safetensors"), spec["probability"], spec["clip"])
     fit(defended, units(defended).values(), material.images, Recipe(**spec["recipe"]), seed=seed, name=f"{name} ours", noise=noise)
     return defended

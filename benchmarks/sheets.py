@@ -80,21 +80,14 @@ def cost(table: pd.DataFrame) -> str:
     return "\n".join([*head, *body, "", tail])
 
 
+CELL = ("network", "defense", "attack", "attack_network", "sweep", "value")  # what names a cell, as far as a table has it
 SAME = ("table1", "table2", "table3", "figS2")  # tables that the second run made with the first one's parameters
 UNCHANGED = ("networks", "uaps", "units", "spgd", "sga", "gap", "nag", "fff", "gd_uap", "singular_fool", "evaluation", "ablation", "fig6")
 
 
 def second_run(first: Path, second: Path) -> str:
-    """How far the results of two runs are apart that differ in rounding, and in nothing else; what it means for Fig. 6."""
-    apart, outside = [], []
-    for table in SAME:
-        keys = ["network", "defense", "attack", "attack_network"] + (["sweep", "value"] if table == "figS2" else [])
-        both = pd.read_csv(first / f"{table}.csv").merge(pd.read_csv(second / f"{table}.csv"), on=keys, suffixes=("", "_2"), validate="1:1")
-        value = both.metric.iloc[0]
-        both["apart"] = (both[f"{value}_2"] - both[value]).abs()
-        outside.append((both[f"{value}_2"] < both.ci_low) | (both[f"{value}_2"] > both.ci_high))
-        apart.append(both[["network", "defense", "attack", "apart"]])
-    cells, beyond = pd.concat(apart, ignore_index=True), pd.concat(outside)
+    """How far apart are two runs that differ in rounding, in their tables and in Fig. 6; the runs' folders of tables."""
+    cells = pd.concat([paired(pd.read_csv(first / f"{table}.csv"), pd.read_csv(second / f"{table}.csv")) for table in SAME])
     sides = [cells[cells.defense == "undefended"].apart, cells[cells.defense != "undefended"].apart]
     fooled = [pd.read_csv(run / "fig6_test.csv").set_index("defense").loc["hardened"] for run in (first, second)]
     own, test = (", ".join(f"{run[key]:.2f}" for run in fooled) for key in ("fooling_own", "fooling_ratio"))
@@ -102,12 +95,20 @@ def second_run(first: Path, second: Path) -> str:
     slower = taken[1][list(UNCHANGED)].sum() / taken[0][list(UNCHANGED)].sum()
     machine = pd.read_csv(second / "minutes.csv").machine.iloc[0]
     return (
-        f"On {machine}, with the same parameters (Tables 1 to 3, Fig. S2): {beyond.sum()} of {len(cells)} cells outside of the first run's "
-        f"95 % interval; apart by {sides[0].mean():.3f} in the mean and {sides[0].max():.3f} at most undefended, "
+        f"On {machine}, with the same parameters (Tables 1 to 3, Fig. S2): {cells.outside.sum()} of {len(cells)} cells outside of the "
+        f"first run's 95 % interval; apart by {sides[0].mean():.3f} in the mean and {sides[0].max():.3f} at most undefended, "
         f"by {sides[1].mean():.3f} and {sides[1].max():.3f} with units. White-box UAP attacker against hardened units (Fig. 6), first and "
         f"second run: best fooling ratio {own} on its own images, {test} on test images. "
         f"{homes(first, second)} Stages with unchanged parameters took {slower:.1f} times the first run's CPU time."
     )
+
+
+def paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Two runs' cells of a table: ``defense``, how far ``apart``, whether the second is ``outside`` of the first's interval."""
+    metric, keys = first.metric.iloc[0], [key for key in CELL if key in first.columns]
+    both = first.merge(second, on=keys, suffixes=("", "_2"), validate="1:1")
+    value, again = both[metric], both[f"{metric}_2"]
+    return both[["defense"]].assign(apart=(again - value).abs(), outside=(again < both.ci_low) | (again > both.ci_high))
 
 
 def homes(first: Path, second: Path) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed_units import LAPTOP, pair, training_step
@@ -15,17 +14,6 @@ from regen_lib.regeneration import units
 
 SIDE = 1024  # of a matrix large enough for its product to run at full speed
 BATCH = 64
-
-
-def input_gradient(network: nn.Module, x: Tensor) -> Callable[[], None]:
-    """Forward, and back to the input: what an attack repeats."""
-    leaf = x.clone().requires_grad_()
-
-    def work() -> None:
-        leaf.grad = None
-        network(leaf).sum().backward()
-
-    return work
 
 
 def operations(work: Callable[[], object]) -> int:
@@ -45,14 +33,8 @@ def limits(device: torch.device) -> Iterator[Row]:
         taken = medians(works, device)
         rate = counts["product"] / taken["product"]
         for case in list(works)[1:]:
-            yield row(
-                "limit",
-                f"{case}, {name}, 1x28x28, batch {BATCH}",
-                taken[case],
-                counts[case] / rate,
-                "its operations in a matrix product",
-                "",
-            )
+            title, limit = f"{case}, {name}, 1x28x28, batch {BATCH}", counts[case] / rate
+            yield row("limit", title, taken[case], limit, "its operations in a matrix product", "")
 
 
 def steps(name: str, rectifier: Mapping[str, int]) -> dict[str, Callable[[], None]]:
@@ -64,6 +46,6 @@ def steps(name: str, rectifier: Mapping[str, int]) -> dict[str, Callable[[], Non
     rectified = prn(network, channels=LAPTOP.shape[0], **rectifier)
     return {
         "training step of the units": training_step(defended, x, y),
-        "gradient for an attack": input_gradient(network, x),
+        "gradient for an attack": training_step(network, x.clone().requires_grad_(), y),
         "training step of PRN": training_step(rectified, x, y),
     }

@@ -159,7 +159,7 @@ def of_home_ground(t: Tables) -> list[Finding]:
         f"{DEFENSE_TITLES[d]} restoration under UAPs {spread(uaps.get_group(d))}" for d in ("prn", "prn_det", "hgd") if d in uaps.groups
     ]
     by = t["home"].groupby(["measure", "defense"]).value
-    longer = {"found": "UAP images found", "lowest draw": "lowest of its draws under UAPs", "highest draw": "highest"}
+    longer = {"found": "UAP images found", "lowest draw": "lowest draw under UAPs", "highest draw": "highest draw under UAPs"}
     for (measure, defense), values in by:
         parts.append(f"{DEFENSE_TITLES[str(defense)]}, {longer.get(str(measure), str(measure))} {spread(values)}")
     return [("every rival on its home ground (range over networks)", "their own papers", "; ".join(parts))]

@@ -67,26 +67,29 @@ def home_ground(suite: Suite, *, epsilon: float, targeted: str, towards: int) ->
         for defense in wanted(suite, "undefended", "adversarial_training", "feature_denoising"):
             hits = pgd_hits(suite, name, defense, epsilon)
             rows.append(row(name, defense, "PGD top-1", hits))
-        bank = suite.bank(name, targeted)
-        choice = draw(len(suite.images), len(bank), generator(suite.seed, "evaluation", targeted))
         others = suite.images.labels != towards
         for defense in wanted(suite, "undefended", "ours", "democratic_training"):
-            turned = predict(suite.defended[name][defense], suite.images.pixels, bank.perturbations, choice) == towards
+            turned = predict(suite.defended[name][defense], suite.images.pixels, *carried(suite, name, targeted)) == towards
             rows.append(row(name, defense, "targeted success", turned[others]))
-        uaps = suite.bank(name, "test")
-        choice = draw(len(suite.images), len(uaps), generator(suite.seed, "evaluation", "test"))
         for defense in wanted(suite, "pixel_deflection"):
-            network = suite.defended[name][defense]
-            passes = [predict(network, suite.images.pixels, uaps.perturbations, choice) == suite.images.labels for _ in range(DRAWS)]
+            network, uaps = suite.defended[name][defense], carried(suite, name, "test")
+            passes = [predict(network, suite.images.pixels, *uaps) == suite.images.labels for _ in range(DRAWS)]
             passes.sort(key=lambda hits: int(hits.sum()))
             rows += [row(name, defense, "lowest draw", passes[0]), row(name, defense, "highest draw", passes[-1])]
         for defense in wanted(suite, "prn_det"):
             network = suite.defended[name][defense]
             assert isinstance(network, DetectingPRN)
+            v, choice = carried(suite, name, "test")
             x = as_input(suite.images.pixels)
-            for measure, batch in (("found", x + uaps.perturbations[choice]), ("false alarms", x)):
+            for measure, batch in (("found", x + v[choice]), ("false alarms", x)):
                 rows.append(row(name, defense, measure, torch.cat([network.perturbed(part) for part in batch.split(250)])))
     return pd.DataFrame(rows)
+
+
+def carried(suite: Suite, name: str, attack: str) -> tuple[Tensor, Tensor]:
+    """A bank's perturbations ``[K, C, H, W]``, and which of them each test image carries, as in the tables: ``[N]``."""
+    bank = suite.bank(name, attack)
+    return bank.perturbations, draw(len(suite.images), len(bank), generator(suite.seed, "evaluation", attack))
 
 
 def wanted(suite: Suite, *names: str) -> list[str]:

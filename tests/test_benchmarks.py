@@ -90,10 +90,10 @@ def test_plain_attacks_are_as_strong_as_ours(network: nn.Module, images: Images)
 
 def test_operations_of_a_linear_network_and_of_a_convolution() -> None:
     """Two for every multiply-add, forward and once more for each gradient that is asked for."""
-    linear = nn.Linear(30, 7, bias=False).requires_grad_(False)
+    linear, y = nn.Linear(30, 7, bias=False).requires_grad_(False), torch.arange(5)
     forward = 2 * 5 * 30 * 7
     assert speed_limits.operations(lambda: linear(draw(5, 30))) == forward
-    assert speed_limits.operations(speed_limits.input_gradient(linear, draw(5, 30))) == 2 * forward
+    assert speed_limits.operations(speed_limits.training_step(linear, draw(5, 30).requires_grad_(), y)) == 2 * forward
     convolution = nn.Conv2d(3, 4, 3, padding=1, bias=False)
     step = speed_limits.training_step(nn.Sequential(convolution, nn.Flatten()), draw(2, 3, 6, 6), torch.arange(2))
     assert speed_limits.operations(step) == 2 * (2 * 2 * 36 * 3 * 4 * 9)  # the images' own gradient is not asked for
