@@ -89,16 +89,16 @@ def second_run(first: Path, second: Path) -> str:
     """How far apart are two runs that differ in rounding, in their tables and in Fig. 6; the runs' folders of tables."""
     cells = pd.concat([paired(pd.read_csv(first / f"{table}.csv"), pd.read_csv(second / f"{table}.csv")) for table in SAME])
     sides = [cells[cells.defense == "undefended"].apart, cells[cells.defense != "undefended"].apart]
-    fooled = [pd.read_csv(run / "fig6_test.csv").set_index("defense").loc["hardened"] for run in (first, second)]
-    own, test = (", ".join(f"{run[key]:.2f}" for run in fooled) for key in ("fooling_own", "fooling_ratio"))
+    fooled = pd.read_csv(second / "fig6_test.csv").set_index("defense").loc["hardened"]
+    trained = yaml.safe_load((second / "params.yaml").read_text())["secondary"]["training"]["rounds"]
     taken = [pd.read_csv(run / "minutes.csv").groupby("stage").cpu_seconds.sum() for run in (first, second)]
     slower = taken[1][list(UNCHANGED)].sum() / taken[0][list(UNCHANGED)].sum()
     machine = pd.read_csv(second / "minutes.csv").machine.iloc[0]
     return (
         f"On {machine}, with the same parameters (Tables 1 to 3, Fig. S2): {cells.outside.sum()} of {len(cells)} cells outside of the "
         f"first run's 95 % interval; apart by {sides[0].mean():.3f} in the mean and {sides[0].max():.3f} at most undefended, "
-        f"by {sides[1].mean():.3f} and {sides[1].max():.3f} with units. White-box UAP attacker against hardened units (Fig. 6), first and "
-        f"second run: best fooling ratio {own} on its own images, {test} on test images. "
+        f"by {sides[1].mean():.3f} and {sides[1].max():.3f} with units. White-box UAP attacker against units hardened for {trained} rounds "
+        f"(Fig. 6): best fooling ratio {fooled.fooling_own:.2f} on its own images, {fooled.fooling_ratio:.2f} on test images. "
         f"{homes(first, second)} Stages with unchanged parameters took {slower:.1f} times the first run's CPU time."
     )
 
