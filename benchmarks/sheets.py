@@ -86,7 +86,7 @@ UNCHANGED = ("networks", "uaps", "units", "spgd", "sga", "gap", "nag", "fff", "g
 
 
 def second_run(first: Path, second: Path) -> str:
-    """How far apart are two runs that differ in rounding, in their tables and in Fig. 6; the runs' folders of tables."""
+    """How far apart are the tables of two runs that differ in rounding, given their folders; the second run's Fig. 6."""
     cells = pd.concat([paired(pd.read_csv(first / f"{table}.csv"), pd.read_csv(second / f"{table}.csv")) for table in SAME])
     sides = [cells[cells.defense == "undefended"].apart, cells[cells.defense != "undefended"].apart]
     fooled = pd.read_csv(second / "fig6_test.csv").set_index("defense").loc["hardened"]

@@ -110,7 +110,7 @@ def minutes(metrics: Path) -> str:
         return "Not measured yet: `python -m regen_lib.minutes` after `make repro`."
     stages = table.groupby("stage", sort=False).cpu_seconds.sum().sort_values(ascending=False)
     listed = " · ".join(f"{stage} {seconds:.0f}" for stage, seconds in stages.items())
-    total, ours = stages.sum() / 60, stages.drop(list(RIVALRY), errors="ignore").sum() / 60
+    total, ours = stages.sum() / 60, stages[~stages.index.isin(RIVALRY)].sum() / 60
     peak, machine = table.peak_mb.max() / 1000, table.machine.iloc[0]
     return (
         f"CPU seconds, imports included, on {machine}, one thread: {listed}. In all {total:.1f} CPU-minutes, {ours:.1f} without "

@@ -6,9 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from regen_lib import minutes
+from regen_lib import minutes, report
 from regen_lib.errors import StudyError
 from regen_lib.minutes import collect
 from regen_lib.study import usage
@@ -51,3 +52,12 @@ def test_a_processor_is_named_with_its_vectors(info: str | None, name: str, monk
     monkeypatch.setattr(Path, "read_text", lambda _path: info)
     monkeypatch.setattr(minutes.platform, "machine", lambda: "riscv")
     assert minutes.processor() == name
+
+
+def test_the_readmes_minutes_with_and_without_the_rivals(tmp_path: Path) -> None:
+    rows = [("units", 60.0), ("units", 120.0), ("rivals", 30.0), ("white_box_rivals", 90.0), ("comparison", 240.0), ("white_box", 30.0)]
+    table = pd.DataFrame(rows, columns=["stage", "cpu_seconds"]).assign(peak_mb=1500.0, machine="a processor")
+    table.to_csv(tmp_path / "minutes.csv", index=False)
+    text = report.minutes(tmp_path)
+    assert "comparison 240 · units 180 · white_box_rivals 90" in text
+    assert "In all 9.5 CPU-minutes, 3.5 without rivals, white_box_rivals, comparison; peak memory 1.5 GB." in text
