@@ -1,13 +1,15 @@
-"""The README's sections on ImageNet, speed, a second run and less training, as measured: ``python -m benchmarks.sheets``."""
+"""The README's sections on ImageNet, speed, a second run, seeds and less training, as measured: ``python -m benchmarks.sheets``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
 
 from regen_lib.artifacts import write_bytes
-from regen_lib.paper import ATTACK_TITLES, DEFENSE_TITLES, TITLES
+from regen_lib.paper import ATTACK_TITLES, DEFENSE_TITLES, FIG6_HARDENED, TITLES
+from regen_lib.params import load_params
 from regen_lib.report import insert
 
 RESULTS, SAMPLE = Path("benchmarks/results"), Path("imagenet_sample/metrics")
@@ -143,6 +145,23 @@ def budget(table: pd.DataFrame) -> str:
     return "\n".join([*lines, "", f"Mean restoration under UAPs (`tuning`), {int(table.images.iloc[0]):,} validation images."])
 
 
+def hardening(table: pd.DataFrame, chosen: Mapping[str, Any]) -> str:
+    """What Fig. 6's attacker reaches against units hardened with each share and number of rounds, seed by seed; ``chosen`` in bold."""
+    head = "| perturbed images | rounds | best fooling ratio, own images | validation images | points of clean top-1 lost "
+    head += f"| at or under the paper's {FIG6_HARDENED:g} |"
+    lines = [head, "|---|---|---|---|---|---|"]
+    table = table.sort_values("seed").assign(lost=100 * (table.undefended - table.clean_accuracy))
+    for (probability, rounds), part in table.groupby(["probability", "rounds"]):
+        bold = "**" if (probability, rounds) == (chosen["probability"], chosen["rounds"]) else ""
+        forms = {"fooling_own": ".2f", "fooling_ratio": ".2f", "lost": ".1f"}
+        cells = " | ".join(" · ".join(f"{value:{form}}" for value in part[column]) for column, form in forms.items())
+        held = f"{(part.fooling_own <= FIG6_HARDENED).sum()} of {len(part)}"
+        lines.append(f"| {bold}{probability:g}{bold} | {bold}{rounds}{bold} | {cells} | {held} |")
+    seeds = ", ".join(map(str, table.seed.unique()))
+    where = f"{TITLES[table.network.iloc[0]]}, {int(table.images.iloc[0]):,} validation images, seeds {seeds}; {table.machine.iloc[0]}."
+    return "\n".join([*lines, "", where])
+
+
 def main() -> None:
     """Write the README's blocks."""
     readme = Path("README.md")
@@ -152,6 +171,7 @@ def main() -> None:
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
         "second run": second_run(Path("metrics"), RESULTS / "second-run"),
         "budget": budget(pd.read_csv(RESULTS / "budget.csv")),
+        "hardening": hardening(pd.read_csv(RESULTS / "hardening.csv"), load_params(Path("params.yaml"))["secondary"]["training"]),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
     }
     text = readme.read_text()

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from regen_lib.figures import BLUE, DEFENSE_STYLE, GREEN, GREY, HARDENED, ORANGE, legend_below, panels, rows_of_attacks, style
-from regen_lib.paper import ATTACK_TITLES, DEFENSE_TITLES, TITLES
+from regen_lib.paper import ATTACK_TITLES, DEFENSE_TITLES, FIG6_HARDENED, TITLES
 
 CURVE_STYLE = {**DEFENSE_STYLE, "hardened": HARDENED}
 COST_STYLE = {"test": (ORANGE, "s"), "spgd": (BLUE, "o"), "spgd_truth": (GREY, "D"), "sga": (GREEN, "^")}
@@ -93,7 +93,8 @@ def attack_curves(curves: pd.DataFrame) -> Figure:
     for defense, part in curves.groupby("defense", sort=False):
         color, marker, label = CURVE_STYLE.get(str(defense), ("black", "^", DEFENSE_TITLES.get(str(defense), str(defense))))
         axis.plot(part.passes, part.fooling, color=color, marker=marker, markersize=4, markevery=0.1, label=label)
-    axis.axhline(0.42, color="black", linewidth=0.8, linestyle=":", label="the paper's hardened network, 0.42")
+    label = f"the paper's hardened network, {FIG6_HARDENED:g}"
+    axis.axhline(FIG6_HARDENED, color="black", linewidth=0.8, linestyle=":", label=label)
     axis.set(xlabel="passes over the attacker's images", ylabel="fooling ratio", ylim=(0, 1))
     plain_log(axis)
     axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))

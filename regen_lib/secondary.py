@@ -1,6 +1,6 @@
 """Secondary attacks (Sec. 5.2.5): attackers who know the units, and the iterative training that answers them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -28,14 +28,14 @@ def harden(
     probability: float,
     seed: int,
     name: str,
-) -> list[dict[str, float]]:
+) -> Iterator[dict[str, float]]:
     """Iterative adversarial training of a defended network's units, in place.
 
     Every round attacks the network as it is now with each of ``attacks`` (rows as in params.yaml), adds what they make to the
-    bank, the old members kept, draws ``count`` synthetic perturbations from it (Algorithm 1) and trains on. Returns, a round
-    each, the fooling ratio that each attack reached and the training's last loss.
+    bank, the old members kept, draws ``count`` synthetic perturbations from it (Algorithm 1) and trains on. Yields after each
+    round the fooling ratio that each attack reached and the training's last loss; the network is then as that round left it.
     """
-    members, history = [bank.perturbations], []
+    members = [bank.perturbations]
     for index in range(rounds):
         row: dict[str, float] = {"round": index + 1}
         for attack, spec in attacks.items():
@@ -45,8 +45,7 @@ def harden(
         mixed = mixture(members, bank, count, seed=seed, name=f"{name} round {index + 1}")
         noise = Noise(mixed, probability)
         losses = fit(defended, units(defended).values(), splits["train"], recipe, seed=seed, name=f"{name} round {index + 1}", noise=noise)
-        history.append(row | {"members": float(sum(map(len, members))), "loss": losses[-1]})
-    return history
+        yield row | {"members": float(sum(map(len, members))), "loss": losses[-1]}
 
 
 def mixture(members: list[Tensor], bank: Bank, count: int, *, seed: int, name: str) -> Tensor:

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ import torch
 from torch import nn
 
 from benchmarks import budget as shares
+from benchmarks import hardening as hardenings
 from benchmarks import plain, speed_limits, speed_stage
-from benchmarks.sheets import SAME, UNCHANGED, budget, second_run, speed
+from benchmarks.sheets import SAME, UNCHANGED, budget, hardening, second_run, speed
 from benchmarks.speed import met
 from benchmarks.timing import medians, row
+from regen_lib.artifacts import weights_hash
+from regen_lib.attacks import make
 from regen_lib.attacks.sga import sga
 from regen_lib.attacks.spgd import spgd
 from regen_lib.banks import Threat
@@ -25,6 +29,7 @@ from regen_lib.defenses.base import Material
 from regen_lib.images import Images
 from regen_lib.inference import predict
 from regen_lib.metrics import fooling_ratio
+from regen_lib.regeneration import regenerate
 from regen_lib.synthesis import synthesize, walk
 from tests.conftest import draw, rng
 
@@ -168,8 +173,68 @@ def test_the_readmes_table_of_less_training() -> None:
     assert lines[2] == f"| {' | '.join(cells)} |"
 
 
-def test_less_training_needs_the_studys_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert shares.main(["--data", str(tmp_path)]) == 2
+def test_the_readmes_table_of_hardening() -> None:
+    rows = [(0.5, 5, 1, 0.43, 0.4, 0.89), (0.5, 5, 0, 0.4, 0.38, 0.9), (0.7, 5, 0, 0.42, 0.3, 0.88)]
+    table = pd.DataFrame(rows, columns=["probability", "rounds", "seed", "fooling_own", "fooling_ratio", "clean_accuracy"])
+    table = table.assign(undefended=0.91, network="vgg16", images=5000, machine="a processor")
+    lines = hardening(table, {"probability": 0.7, "rounds": 5}).splitlines()
+    assert lines[2] == "| 0.5 | 5 | 0.40 · 0.43 | 0.38 · 0.40 | 1.0 · 2.0 | 1 of 2 |"
+    assert lines[3] == "| **0.7** | **5** | 0.42 | 0.30 | 3.0 | 1 of 1 |"
+    assert lines[5] == "VGG-16, 5,000 validation images, seeds 0, 1; a processor."
+
+
+def hardening_params() -> dict[str, Any]:
+    """One round of training by random signs, one pass of a UAP attacker."""
+    row = {"norm": "inf", "xi": 60, "target": 1.0, "count": 2, "images": 24}
+    signs = {**row, "attack": "random_signs", "split": "train", "start": 0, "options": {}}
+    attacker = {**row, "attack": "uap", "split": "validation", "start": 5, "options": {"passes": 1, "batch": 12}}
+    training = {
+        "rounds": 2,
+        "count": 4,
+        "probability": 0.5,
+        "recipe": {"epochs": 1, "rate": 0.05, "batch": 16},
+        "attacks": {"signs": signs},
+    }
+    secondary = {"fig6_network": "vgg16", "training": training, "fig6": {"banks": {"uap": attacker}}, "evaluation": {"images": 40}}
+    return {"study": {"seed": 0}, "secondary": secondary}
+
+
+def test_hardening_is_attacked_after_the_rounds_asked_for(
+    tmp_path: Path, network: nn.Module, images: Images, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On training images, and judged on validation images; more seeds and shares are other trainings, the same ones the same rows."""
+    splits = {"train": images, "validation": Images(images.pixels.flip(0), images.labels.flip(0))}
+    monkeypatch.setattr(hardenings, "START", 0)
+    monkeypatch.setattr(hardenings, "load_network", lambda _path: network)
+    monkeypatch.setattr(hardenings, "load_bank", lambda _path, network: material.bank)
+    monkeypatch.setattr(hardenings, "load_units", lambda _path, model: regenerate(model, ["conv1_1"], residual=0.0, generator=rng()))
+    made = [pd.concat(hardenings.rows(hardening_params(), splits, tmp_path, 0.5, 1, (0, 2))) for _ in range(2)]
+    assert list(made[0].rounds) == [0, 2]
+    assert made[0].equals(made[1])
+    units = regenerate(network, ["conv1_1"], residual=0.0, generator=rng())
+    attacker = hardening_params()["secondary"]["fig6"]["banks"]["uap"]
+    bank = make(units, splits, {**attacker, "split": "train", "start": 0}, seed=1)
+    assert made[0].fooling_own.iloc[0] == max(bank.fooling)
+    hits = predict(units, splits["validation"].pixels[:40]) == splits["validation"].labels[:40]
+    assert made[0].clean_accuracy.iloc[0] == pytest.approx(float(hits.double().mean()))
+
+    left = [
+        [weights_hash(each) for each in hardenings.hardened(hardening_params(), network, splits, tmp_path, *plan)]
+        for plan in ((0.5, 1), (0.9, 1), (0.5, 2))
+    ]
+    assert len({states[0] for states in left}) == 1
+    assert len({state for states in left for state in states[1:]}) == 6  # two rounds each, no two alike
+
+
+def test_other_trainings_keep_their_rows(tmp_path: Path) -> None:
+    pd.DataFrame({"probability": [0.5, 0.5, 0.7], "seed": [0, 1, 0]}).to_csv(tmp_path / "t.csv", index=False)
+    kept = hardenings.earlier(tmp_path / "t.csv", [(0.5, 0), (0.7, 1)])
+    assert list(zip(kept.probability, kept.seed, strict=True)) == [(0.5, 1), (0.7, 0)]
+
+
+@pytest.mark.parametrize("program", [shares, hardenings])
+def test_controls_need_the_studys_data(program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["--data", str(tmp_path)]) == 2
     assert "images.safetensors" in capsys.readouterr().err
 
 

@@ -37,7 +37,7 @@ def test_hardening_trains_units_alone_and_keeps_the_old_members(network: nn.Modu
     frozen, before = weights_hash(network), {name: weights_hash(unit) for name, unit in units(defended).items()}
     attacks = {"spgd": {**SPEC, "options": {"passes": 2, "batch": 8}}}
     plan = {"rounds": 2, "count": 8, "probability": 0.5, "seed": 0, "name": "t"}
-    history = harden(defended, bank, {"train": images}, attacks, Recipe(1, 0.05, batch=16), **plan)
+    history = list(harden(defended, bank, {"train": images}, attacks, Recipe(1, 0.05, batch=16), **plan))
     assert weights_hash(network) == frozen
     assert all(weights_hash(unit) != before[name] for name, unit in units(defended).items())
     assert [row["members"] for row in history] == [5, 7]

@@ -1,0 +1,109 @@
+"""How much iterative training holds an attacker who knows the units: ``python -m benchmarks.hardening``, after ``dvc repro units``.
+
+Sec. 5.2.5 over seeds, rounds and the share of perturbed images: the network of Fig. 6 is hardened as params.yaml says, and after some
+of the rounds Fig. 6's UAP attacker has its turn, on training images that no training attack takes; judged on validation images. Writes
+``benchmarks/results/hardening.csv`` after each attack, so that a kill loses one training.
+"""
+
+import argparse
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from regen_lib.artifacts import write_table
+from regen_lib.attackers import late_gain
+from regen_lib.attacks import make
+from regen_lib.banks import load_bank
+from regen_lib.errors import StudyError
+from regen_lib.evaluation import evaluate
+from regen_lib.images import Images, load_images
+from regen_lib.inference import predict
+from regen_lib.minutes import processor
+from regen_lib.networks import load_network
+from regen_lib.params import load_params
+from regen_lib.progress import tqdm
+from regen_lib.regeneration import load_units
+from regen_lib.reproducible import start
+from regen_lib.secondary import harden
+from regen_lib.training import Recipe
+
+KEPT = ("network", "images", "clean_accuracy", "accuracy", "restoration", "fooling_ratio")
+START = 45000  # the attacker's first training image: after those of the attacks in training
+TARGET = Path("benchmarks/results/hardening.csv")
+
+
+def hardened(
+    params: Mapping[str, Any], network: nn.Module, splits: Mapping[str, Images], data: Path, probability: float, seed: int
+) -> Iterator[nn.Module]:
+    """The network with its units as each round of notebook 07a leaves them; first as they were."""
+    name, spec = params["secondary"]["fig6_network"], params["secondary"]["training"]
+    bank = load_bank(data / f"banks/{name}/train.safetensors", network=network)
+    defended = load_units(data / f"units/{name}/ours.safetensors", network)
+    yield defended
+    plan = {"rounds": spec["rounds"], "count": spec["count"], "probability": probability, "seed": seed, "name": name}
+    for _ in harden(defended, bank, splits, spec["attacks"], Recipe(**spec["recipe"]), **plan):
+        yield defended
+
+
+def judged(params: Mapping[str, Any], defended: nn.Module, bare: nn.Module, splits: Mapping[str, Images], seed: int) -> pd.DataFrame:
+    """A row: what Fig. 6's attacker reaches, on its own images (the strongest restart) and on validation images; clean top-1."""
+    name, spec = params["secondary"]["fig6_network"], params["secondary"]["fig6"]["banks"]["uap"]
+    found = make(defended, splits, {**spec, "split": "train", "start": START}, seed=seed)
+    images = splits["validation"].first(params["secondary"]["evaluation"]["images"])
+    clean = {"undefended": predict(bare, images.pixels), "hardened": predict(defended, images.pixels)}
+    table = evaluate("hardening", name, {"hardened": defended}, clean, {"uap": found}, images, seed=seed)
+    effort = {"fooling_own": max(found.fooling), "passes": len(found.history), "late_gain": late_gain(found.history)}
+    undefended = float((clean["undefended"] == images.labels).double().mean())
+    return table[list(KEPT)].assign(undefended=undefended, **effort, machine=processor())
+
+
+def rows(
+    params: Mapping[str, Any], splits: Mapping[str, Images], data: Path, probability: float, seed: int, after: Collection[int]
+) -> Iterator[pd.DataFrame]:
+    """One training, attacked ``after`` those rounds."""
+    network = load_network(data / f"networks/{params['secondary']['fig6_network']}.safetensors")
+    for done, defended in enumerate(hardened(params, network, splits, data, probability, seed)):
+        if done in after:
+            yield judged(params, defended, network, splits, seed).assign(probability=probability, seed=seed, rounds=done)
+
+
+def earlier(path: Path, wanted: Collection[tuple[float, int]]) -> pd.DataFrame:
+    """The table's rows of other trainings than those ``wanted`` now."""
+    table = pd.read_csv(path)
+    return table[[pair not in wanted for pair in zip(table.probability, table.seed, strict=True)]]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.hardening", description="Fig. 6's attacker against units hardened with other seeds, rounds and shares."
+    )
+    parser.add_argument("--probabilities", nargs="+", type=float, help="shares of perturbed images (default: that of params.yaml)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of training and attack (default: 0 1 2)")
+    parser.add_argument("--after", nargs="+", type=int, help="rounds after which to attack (default: the last)")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
+    parser.add_argument("--table", type=Path, default=TARGET, help=f"where to write (default: {TARGET})")
+    options = parser.parse_args(arguments)
+    try:
+        params = load_params(Path("params.yaml"))
+        start(params["study"]["threads"])
+        spec = params["secondary"]["training"]
+        splits = load_images(options.data / "images.safetensors")
+        wanted = [(p, seed) for seed in options.seeds for p in options.probabilities or [spec["probability"]]]
+        done = [earlier(options.table, wanted)] if options.table.is_file() else []
+        for probability, seed in tqdm(wanted, desc="trainings"):
+            for row in rows(params, splits, options.data, probability, seed, options.after or [spec["rounds"]]):
+                done.append(row)
+                write_table(options.table, pd.concat(done, ignore_index=True).sort_values(["probability", "rounds", "seed"]))
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
