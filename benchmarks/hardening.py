@@ -37,14 +37,14 @@ TARGET = Path("benchmarks/results/hardening.csv")
 
 
 def hardened(
-    params: Mapping[str, Any], network: nn.Module, splits: Mapping[str, Images], data: Path, probability: float, seed: int
+    params: Mapping[str, Any], network: nn.Module, splits: Mapping[str, Images], data: Path, probability: float, first: float, seed: int
 ) -> Iterator[nn.Module]:
     """The network with its units as each round of notebook 07a leaves them; first as they were."""
     name, spec = params["secondary"]["fig6_network"], params["secondary"]["training"]
     bank = load_bank(data / f"banks/{name}/train.safetensors", network=network)
     defended = load_units(data / f"units/{name}/ours.safetensors", network)
     yield defended
-    plan = {"rounds": spec["rounds"], "count": spec["count"], "probability": probability, "seed": seed, "name": name}
+    plan = {"rounds": spec["rounds"], "count": spec["count"], "probability": probability, "first": first, "seed": seed, "name": name}
     for _ in harden(defended, bank, splits, spec["attacks"], Recipe(**spec["recipe"]), **plan):
         yield defended
 
@@ -62,19 +62,19 @@ def judged(params: Mapping[str, Any], defended: nn.Module, bare: nn.Module, spli
 
 
 def rows(
-    params: Mapping[str, Any], splits: Mapping[str, Images], data: Path, probability: float, seed: int, after: Collection[int]
+    params: Mapping[str, Any], splits: Mapping[str, Images], data: Path, probability: float, first: float, seed: int, after: Collection[int]
 ) -> Iterator[pd.DataFrame]:
     """One training, attacked ``after`` those rounds."""
     network = load_network(data / f"networks/{params['secondary']['fig6_network']}.safetensors")
-    for done, defended in enumerate(hardened(params, network, splits, data, probability, seed)):
+    for done, defended in enumerate(hardened(params, network, splits, data, probability, first, seed)):
         if done in after:
-            yield judged(params, defended, network, splits, seed).assign(probability=probability, seed=seed, rounds=done)
+            yield judged(params, defended, network, splits, seed).assign(probability=probability, first=first, seed=seed, rounds=done)
 
 
-def earlier(path: Path, wanted: Collection[tuple[float, int]]) -> pd.DataFrame:
+def earlier(path: Path, wanted: Collection[tuple[float, float, int]]) -> pd.DataFrame:
     """The table's rows of other trainings than those ``wanted`` now."""
     table = pd.read_csv(path)
-    return table[[pair not in wanted for pair in zip(table.probability, table.seed, strict=True)]]
+    return table[[each not in wanted for each in zip(table.probability, table["first"], table.seed, strict=True)]]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.hardening", description="Fig. 6's attacker against units hardened with other seeds, rounds and shares."
     )
     parser.add_argument("--probabilities", nargs="+", type=float, help="shares of perturbed images (default: that of params.yaml)")
+    parser.add_argument("--first", type=float, help="share of the mixture from the units' own bank (default: that of params.yaml)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of training and attack (default: 0 1 2)")
     parser.add_argument("--after", nargs="+", type=int, help="rounds after which to attack (default: the last)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
@@ -93,12 +94,13 @@ def main(arguments: list[str] | None = None) -> int:
         start(params["study"]["threads"])
         spec = params["secondary"]["training"]
         splits = load_images(options.data / "images.safetensors")
-        wanted = [(p, seed) for seed in options.seeds for p in options.probabilities or [spec["probability"]]]
+        first = spec["first"] if options.first is None else options.first
+        wanted = [(p, first, seed) for seed in options.seeds for p in options.probabilities or [spec["probability"]]]
         done = [earlier(options.table, wanted)] if options.table.is_file() else []
-        for probability, seed in tqdm(wanted, desc="trainings"):
-            for row in rows(params, splits, options.data, probability, seed, options.after or [spec["rounds"]]):
+        for probability, _, seed in tqdm(wanted, desc="trainings"):
+            for row in rows(params, splits, options.data, probability, first, seed, options.after or [spec["rounds"]]):
                 done.append(row)
-                write_table(options.table, pd.concat(done, ignore_index=True).sort_values(["probability", "rounds", "seed"]))
+                write_table(options.table, pd.concat(done, ignore_index=True).sort_values(["probability", "first", "rounds", "seed"]))
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

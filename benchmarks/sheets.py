@@ -147,19 +147,21 @@ def budget(table: pd.DataFrame) -> str:
 
 def hardening(table: pd.DataFrame, chosen: Mapping[str, Any]) -> str:
     """What Fig. 6's attacker reaches against units hardened with each share and number of rounds, seed by seed; ``chosen`` in bold."""
-    head = "| perturbed images | rounds | best fooling ratio, own images | validation images | points of clean top-1 lost "
-    head += f"| at or under the paper's {FIG6_HARDENED:g} |"
-    lines = [head, "|---|---|---|---|---|---|"]
+    head = "| perturbed images | of them by the first bank | rounds | best fooling ratio, own images | validation images "
+    head += f"| points of clean top-1 lost | at or under the paper's {FIG6_HARDENED:g} |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
+    keys = ["probability", "first", "rounds"]
+    settled = tuple(chosen[key] for key in keys)
     table = table.sort_values("seed").assign(lost=100 * (table.undefended - table.clean_accuracy))
-    for (probability, rounds), part in table.groupby(["probability", "rounds"]):
-        bold = "**" if (probability, rounds) == (chosen["probability"], chosen["rounds"]) else ""
+    for key, part in table.groupby(keys):
+        bold = "**" if key == settled else ""
         forms = {"fooling_own": ".2f", "fooling_ratio": ".2f", "lost": ".1f"}
         cells = " | ".join(" · ".join(f"{value:{form}}" for value in part[column]) for column, form in forms.items())
         held = f"{(part.fooling_own <= FIG6_HARDENED).sum()} of {len(part)}"
-        lines.append(f"| {bold}{probability:g}{bold} | {bold}{rounds}{bold} | {cells} | {held} |")
+        lines.append("| " + " | ".join(f"{bold}{value:g}{bold}" for value in key) + f" | {cells} | {held} |")
     seeds = ", ".join(map(str, table.seed.unique()))
     where = f"{TITLES[table.network.iloc[0]]}, {int(table.images.iloc[0]):,} validation images, seeds {seeds}; {table.machine.iloc[0]}."
-    taken = table[(table.probability == chosen["probability"]) & (table.rounds == chosen["rounds"])]
+    taken = table[(table[keys] == pd.Series(settled, keys)).all(axis=1)]
     reached = f"at most {taken.fooling_own.max():.2f} on its own images, {taken.lost.mean():.1f} points of clean top-1 lost in the mean"
     return "\n".join([*lines, "", f"{where} In bold, what params.yaml has: {reached}."])
 

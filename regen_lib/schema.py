@@ -114,6 +114,7 @@ class Hardening(Section):
     rounds: int = Field(ge=1)
     count: int = Field(ge=2)
     probability: float = Fraction
+    first: float = Field(gt=0, lt=1)
     recipe: RecipeSection
     attacks: dict[str, BankSection] = Field(min_length=1)
 

@@ -26,14 +26,16 @@ def harden(
     rounds: int,
     count: int,
     probability: float,
+    first: float,
     seed: int,
     name: str,
 ) -> Iterator[dict[str, float]]:
     """Iterative adversarial training of a defended network's units, in place.
 
     Every round attacks the network as it is now with each of ``attacks`` (rows as in params.yaml), adds what they make to the
-    bank, the old members kept, draws ``count`` synthetic perturbations from it (Algorithm 1) and trains on. Yields after each
-    round the fooling ratio that each attack reached and the training's last loss; the network is then as that round left it.
+    bank, the old members kept, draws ``count`` synthetic perturbations (Algorithm 1), a share ``first`` of them from the members
+    that the bank came with, and trains on. Yields after each round the fooling ratio that each attack reached and the training's
+    last loss; the network is then as that round left it.
     """
     members = [bank.perturbations]
     for index in range(rounds):
@@ -42,15 +44,16 @@ def harden(
             found = make(defended, splits, spec, seed=seed + 1000 * (index + 1))
             members.append(found.perturbations)
             row[attack] = sum(found.fooling) / len(found)
-        mixed = mixture(members, bank, count, seed=seed, name=f"{name} round {index + 1}")
+        mixed = mixture(members, bank, count, first, seed=seed, name=f"{name} round {index + 1}")
         noise = Noise(mixed, probability)
         losses = fit(defended, units(defended).values(), splits["train"], recipe, seed=seed, name=f"{name} round {index + 1}", noise=noise)
         yield row | {"members": float(sum(map(len, members))), "loss": losses[-1]}
 
 
-def mixture(members: list[Tensor], bank: Bank, count: int, *, seed: int, name: str) -> Tensor:
-    """Synthetic perturbations ``[count, C, H, W]``, half from the bank that came first, half from all that was added since."""
+def mixture(members: list[Tensor], bank: Bank, count: int, first: float, *, seed: int, name: str) -> Tensor:
+    """Synthetic perturbations ``[count, C, H, W]``, a share ``first`` from the bank that came first, others from what was added since."""
+    old = round(count * first)
     made = []
-    for part, v in (("first", members[0]), ("added", torch.cat(members[1:]))):
-        made.append(synthesis.make("paper", v, bank.threat, count // 2, seed=seed, name=f"{name} {part}", eta_scale=ETA_SCALE))
+    for part, v, share in (("first", members[0], old), ("added", torch.cat(members[1:]), count - old)):
+        made.append(synthesis.make("paper", v, bank.threat, share, seed=seed, name=f"{name} {part}", eta_scale=ETA_SCALE))
     return torch.cat(made)

@@ -176,10 +176,10 @@ def test_the_readmes_table_of_less_training() -> None:
 def test_the_readmes_table_of_hardening() -> None:
     rows = [(0.5, 5, 1, 0.43, 0.4, 0.89), (0.5, 5, 0, 0.4, 0.38, 0.9), (0.7, 5, 0, 0.42, 0.3, 0.88)]
     table = pd.DataFrame(rows, columns=["probability", "rounds", "seed", "fooling_own", "fooling_ratio", "clean_accuracy"])
-    table = table.assign(undefended=0.91, network="vgg16", images=5000, machine="a processor")
-    lines = hardening(table, {"probability": 0.7, "rounds": 5}).splitlines()
-    assert lines[2] == "| 0.5 | 5 | 0.40 · 0.43 | 0.38 · 0.40 | 1.0 · 2.0 | 1 of 2 |"
-    assert lines[3] == "| **0.7** | **5** | 0.42 | 0.30 | 3.0 | 1 of 1 |"
+    table = table.assign(undefended=0.91, first=0.25, network="vgg16", images=5000, machine="a processor")
+    lines = hardening(table, {"probability": 0.7, "first": 0.25, "rounds": 5}).splitlines()
+    assert lines[2] == "| 0.5 | 0.25 | 5 | 0.40 · 0.43 | 0.38 · 0.40 | 1.0 · 2.0 | 1 of 2 |"
+    assert lines[3] == "| **0.7** | **0.25** | **5** | 0.42 | 0.30 | 3.0 | 1 of 1 |"
     chosen = "at most 0.42 on its own images, 3.0 points of clean top-1 lost in the mean"
     assert lines[5] == f"VGG-16, 5,000 validation images, seeds 0, 1; a processor. In bold, what params.yaml has: {chosen}."
 
@@ -209,7 +209,7 @@ def test_hardening_is_attacked_after_the_rounds_asked_for(
     monkeypatch.setattr(hardenings, "load_network", lambda _path: network)
     monkeypatch.setattr(hardenings, "load_bank", lambda _path, network: material.bank)
     monkeypatch.setattr(hardenings, "load_units", lambda _path, model: regenerate(model, ["conv1_1"], residual=0.0, generator=rng()))
-    made = [pd.concat(hardenings.rows(hardening_params(), splits, tmp_path, 0.5, 1, (0, 2))) for _ in range(2)]
+    made = [pd.concat(hardenings.rows(hardening_params(), splits, tmp_path, 0.5, 0.5, 1, (0, 2))) for _ in range(2)]
     assert list(made[0].rounds) == [0, 2]
     assert made[0].equals(made[1])
     units = regenerate(network, ["conv1_1"], residual=0.0, generator=rng())
@@ -221,16 +221,18 @@ def test_hardening_is_attacked_after_the_rounds_asked_for(
 
     left = [
         [weights_hash(each) for each in hardenings.hardened(hardening_params(), network, splits, tmp_path, *plan)]
-        for plan in ((0.5, 1), (0.9, 1), (0.5, 2))
+        for plan in ((0.5, 0.5, 1), (0.9, 0.5, 1), (0.5, 0.25, 1), (0.5, 0.5, 2))
     ]
     assert len({states[0] for states in left}) == 1
-    assert len({state for states in left for state in states[1:]}) == 6  # two rounds each, no two alike
+    assert len({state for states in left for state in states[1:]}) == 8  # two rounds each, no two alike
 
 
 def test_other_trainings_keep_their_rows(tmp_path: Path) -> None:
-    pd.DataFrame({"probability": [0.5, 0.5, 0.7], "seed": [0, 1, 0]}).to_csv(tmp_path / "t.csv", index=False)
-    kept = hardenings.earlier(tmp_path / "t.csv", [(0.5, 0), (0.7, 1)])
-    assert list(zip(kept.probability, kept.seed, strict=True)) == [(0.5, 1), (0.7, 0)]
+    pd.DataFrame({"probability": [0.5, 0.5, 0.7, 0.5], "first": [0.5, 0.5, 0.5, 0.25], "seed": [0, 1, 0, 0]}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    kept = hardenings.earlier(tmp_path / "t.csv", [(0.5, 0.5, 0), (0.7, 0.5, 1)])
+    assert list(zip(kept.probability, kept["first"], kept.seed, strict=True)) == [(0.5, 0.5, 1), (0.7, 0.5, 0), (0.5, 0.25, 0)]
 
 
 @pytest.mark.parametrize("program", [shares, hardenings])

@@ -36,7 +36,7 @@ def test_hardening_trains_units_alone_and_keeps_the_old_members(network: nn.Modu
     bank, defended = random_signs(network, images.pixels, WIDE, seed=0, count=3), defend(network)
     frozen, before = weights_hash(network), {name: weights_hash(unit) for name, unit in units(defended).items()}
     attacks = {"spgd": {**SPEC, "options": {"passes": 2, "batch": 8}}}
-    plan = {"rounds": 2, "count": 8, "probability": 0.5, "seed": 0, "name": "t"}
+    plan = {"rounds": 2, "count": 8, "probability": 0.5, "first": 0.5, "seed": 0, "name": "t"}
     history = list(harden(defended, bank, {"train": images}, attacks, Recipe(1, 0.05, batch=16), **plan))
     assert weights_hash(network) == frozen
     assert all(weights_hash(unit) != before[name] for name, unit in units(defended).items())
@@ -45,14 +45,15 @@ def test_hardening_trains_units_alone_and_keeps_the_old_members(network: nn.Modu
     assert history[0]["spgd"] == pytest.approx(sum(first.fooling) / 2)  # the first round meets the units as they were
 
 
-def test_half_of_the_mixture_comes_from_the_first_bank(network: nn.Module) -> None:
+@pytest.mark.parametrize("first", [0.5, 0.2])
+def test_a_share_of_the_mixture_comes_from_the_first_bank(first: float, network: nn.Module) -> None:
     """Old and new members live in different pixels, so what a mixture holds says where it came from."""
     old, new = torch.zeros(3, 1, 12, 12), torch.zeros(2, 1, 12, 12)
     old[:, :, :6], new[:, :, 6:] = draw(3, 1, 6, 12) * 20, draw(2, 1, 6, 12, seed=1) * 20
     bank = Bank(old, WIDE, "uap", "t", "0", 0, (0.8,) * 3)
-    made = mixture([old, new], bank, 10, seed=0, name="t")
-    assert [bool(v[:, :6].any()) for v in made] == [True] * 5 + [False] * 5
-    assert [bool(v[:, 6:].any()) for v in made] == [False] * 5 + [True] * 5
+    made = mixture([old, new], bank, 10, first, seed=0, name="t")
+    assert [bool(v[:, :6].any()) for v in made] == [True] * round(10 * first) + [False] * round(10 - 10 * first)
+    assert [bool(v[:, 6:].any()) for v in made] == [False] * round(10 * first) + [True] * round(10 - 10 * first)
     assert float(nearest_cosine(made, torch.cat([old, new])).min()) > 0.3
 
 
