@@ -142,12 +142,13 @@ def of_attackers(t: Tables) -> list[Finding]:
         white.append(f"{ATTACK_TITLES[attack]}: {', '.join(each)}")
     white.append(f"passes {spread(t['table6'].passes, 'g')}, their second half gained at most {t['table6'].late_gain.max():.2f}")
     uap = t["fig6_test"].set_index("defense")
-    reached = ", ".join(f"{name} {uap.fooling_own[defense]:.2f}" for defense, name in DEFENSES.items())
+    both = [f"{name} {uap.fooling_own[defense]:.2f} ({uap.fooling_ratio[defense]:.2f})" for defense, name in DEFENSES.items()]
+    reached = ", ".join(both)
     network, lost = TITLES[uap.network.iloc[0]], 100 * (uap.clean_accuracy["undefended"] - uap.clean_accuracy["hardened"])
     reached += f"; hardened loses {lost:.1f} points of clean top-1"
     return [
         ("attackers who know the units (Table 6: fooling ratio on test images)", "not given as such", "; ".join(white)),
-        (f"a white-box UAP attacker's best fooling ratio (Fig. 6: {network})", f"hardened {FIG6_HARDENED:g}", reached),
+        (f"a white-box UAP attacker's best fooling ratio (on test images; Fig. 6: {network})", f"hardened {FIG6_HARDENED:g}", reached),
     ]
 
 
