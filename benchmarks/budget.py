@@ -8,17 +8,18 @@ each training, so that a kill loses one.
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from torch import nn
 
+from benchmarks.program import status
 from regen_lib import defenses
 from regen_lib.artifacts import load_perturbations, write_table
 from regen_lib.banks import load_bank
 from regen_lib.defenses.base import Material
-from regen_lib.errors import StudyError
 from regen_lib.evaluation import evaluate
 from regen_lib.images import Images, load_images
 from regen_lib.inference import predict
@@ -71,6 +72,19 @@ def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], d
             yield rows.drop(columns="paper").assign(share=share, machine=processor())
 
 
+def measure(options: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    params = load_params(Path("params.yaml"))
+    start(params["study"]["threads"])
+    names = options.networks or params["study"]["networks"]
+    splits = load_images(options.data / "images.safetensors")
+    done = [pd.read_csv(TARGET).query("network not in @names or defense not in @options.defenses")] if TARGET.is_file() else []
+    for name in tqdm(names, desc="networks"):
+        for rows in judged(params, name, splits, options.data, options.defenses):
+            done.append(rows)
+            write_table(TARGET, pd.concat(done, ignore_index=True))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -80,20 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--defenses", nargs="+", choices=DEFENSES, default=DEFENSES, help="some of the defences (default: all)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
     options = parser.parse_args(arguments)
-    try:
-        params = load_params(Path("params.yaml"))
-        start(params["study"]["threads"])
-        names = options.networks or params["study"]["networks"]
-        splits = load_images(options.data / "images.safetensors")
-        done = [pd.read_csv(TARGET).query("network not in @names or defense not in @options.defenses")] if TARGET.is_file() else []
-        for name in tqdm(names, desc="networks"):
-            for rows in judged(params, name, splits, options.data, options.defenses):
-                done.append(rows)
-                write_table(TARGET, pd.concat(done, ignore_index=True))
-    except StudyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return status(partial(measure, options))
 
 
 if __name__ == "__main__":

@@ -7,18 +7,19 @@ of the rounds Fig. 6's UAP attacker has its turn, on training images that no tra
 
 import argparse
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from torch import nn
 
+from benchmarks.program import status
 from regen_lib.artifacts import write_table
 from regen_lib.attackers import late_gain
 from regen_lib.attacks import make
 from regen_lib.banks import load_bank
-from regen_lib.errors import StudyError
 from regen_lib.evaluation import evaluate
 from regen_lib.images import Images, load_images
 from regen_lib.inference import predict
@@ -31,21 +32,22 @@ from regen_lib.reproducible import start
 from regen_lib.secondary import harden
 from regen_lib.training import Recipe
 
+KEYS = ("probability", "first", "seed")  # what names a training
 KEPT = ("network", "images", "clean_accuracy", "accuracy", "restoration", "fooling_ratio")
 START = 45000  # the attacker's first training image: after those of the attacks in training
 TARGET = Path("benchmarks/results/hardening.csv")
 
 
 def hardened(
-    params: Mapping[str, Any], network: nn.Module, splits: Mapping[str, Images], data: Path, probability: float, first: float, seed: int
+    params: Mapping[str, Any], network: nn.Module, splits: Mapping[str, Images], data: Path, plan: Mapping[str, Any], rounds: int
 ) -> Iterator[nn.Module]:
-    """The network with its units as each round of notebook 07a leaves them; first as they were."""
+    """The network with its units as each round of notebook 07a leaves them, by a ``plan`` of KEYS; first as they were."""
     name, spec = params["secondary"]["fig6_network"], params["secondary"]["training"]
     bank = load_bank(data / f"banks/{name}/train.safetensors", network=network)
     defended = load_units(data / f"units/{name}/ours.safetensors", network)
     yield defended
-    plan = {"rounds": spec["rounds"], "count": spec["count"], "probability": probability, "first": first, "seed": seed, "name": name}
-    for _ in harden(defended, bank, splits, spec["attacks"], Recipe(**spec["recipe"]), **plan):
+    recipe = Recipe(**spec["recipe"])
+    for _ in harden(defended, bank, splits, spec["attacks"], recipe, rounds=rounds, count=spec["count"], name=name, **plan):
         yield defended
 
 
@@ -62,19 +64,35 @@ def judged(params: Mapping[str, Any], defended: nn.Module, bare: nn.Module, spli
 
 
 def rows(
-    params: Mapping[str, Any], splits: Mapping[str, Images], data: Path, probability: float, first: float, seed: int, after: Collection[int]
+    params: Mapping[str, Any], splits: Mapping[str, Images], data: Path, plan: Mapping[str, Any], after: Collection[int]
 ) -> Iterator[pd.DataFrame]:
     """One training, attacked ``after`` those rounds."""
     network = load_network(data / f"networks/{params['secondary']['fig6_network']}.safetensors")
-    for done, defended in enumerate(hardened(params, network, splits, data, probability, first, seed)):
+    for done, defended in enumerate(hardened(params, network, splits, data, plan, max(after))):
         if done in after:
-            yield judged(params, defended, network, splits, seed).assign(probability=probability, first=first, seed=seed, rounds=done)
+            yield judged(params, defended, network, splits, plan["seed"]).assign(**plan, rounds=done)
 
 
-def earlier(path: Path, wanted: Collection[tuple[float, float, int]]) -> pd.DataFrame:
-    """The table's rows of other trainings than those ``wanted`` now."""
+def earlier(path: Path, plans: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The table's rows of other trainings than those by ``plans``."""
     table = pd.read_csv(path)
-    return table[[each not in wanted for each in zip(table.probability, table["first"], table.seed, strict=True)]]
+    return table[[each not in plans for each in table[list(KEYS)].to_dict("records")]]
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    params = load_params(Path("params.yaml"))
+    start(params["study"]["threads"])
+    spec = params["secondary"]["training"]
+    splits = load_images(options.data / "images.safetensors")
+    first = spec["first"] if options.first is None else options.first
+    shares = options.probabilities or [spec["probability"]]
+    plans = [dict(zip(KEYS, (share, first, seed), strict=True)) for seed in options.seeds for share in shares]
+    done = [earlier(options.table, plans)] if options.table.is_file() else []
+    for plan in tqdm(plans, desc="trainings"):
+        for row in rows(params, splits, options.data, plan, options.after or [spec["rounds"]]):
+            done.append(row)
+            write_table(options.table, pd.concat(done, ignore_index=True).sort_values(["probability", "first", "rounds", "seed"]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,22 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
     parser.add_argument("--table", type=Path, default=TARGET, help=f"where to write (default: {TARGET})")
     options = parser.parse_args(arguments)
-    try:
-        params = load_params(Path("params.yaml"))
-        start(params["study"]["threads"])
-        spec = params["secondary"]["training"]
-        splits = load_images(options.data / "images.safetensors")
-        first = spec["first"] if options.first is None else options.first
-        wanted = [(p, first, seed) for seed in options.seeds for p in options.probabilities or [spec["probability"]]]
-        done = [earlier(options.table, wanted)] if options.table.is_file() else []
-        for probability, _, seed in tqdm(wanted, desc="trainings"):
-            for row in rows(params, splits, options.data, probability, first, seed, options.after or [spec["rounds"]]):
-                done.append(row)
-                write_table(options.table, pd.concat(done, ignore_index=True).sort_values(["probability", "first", "rounds", "seed"]))
-    except StudyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return status(partial(measure, options))
 
 
 if __name__ == "__main__":

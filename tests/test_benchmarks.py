@@ -184,6 +184,10 @@ def test_the_readmes_table_of_hardening() -> None:
     assert lines[5] == f"VGG-16, 5,000 validation images, seeds 0, 1; a processor. In bold, what params.yaml has: {chosen}."
 
 
+def plan(*values: float) -> dict[str, float]:
+    return dict(zip(hardenings.KEYS, values, strict=True))
+
+
 def hardening_params() -> dict[str, Any]:
     """One round of training by random signs, one pass of a UAP attacker."""
     row = {"norm": "inf", "xi": 60, "target": 1.0, "count": 2, "images": 24}
@@ -209,7 +213,7 @@ def test_hardening_is_attacked_after_the_rounds_asked_for(
     monkeypatch.setattr(hardenings, "load_network", lambda _path: network)
     monkeypatch.setattr(hardenings, "load_bank", lambda _path, network: material.bank)
     monkeypatch.setattr(hardenings, "load_units", lambda _path, model: regenerate(model, ["conv1_1"], residual=0.0, generator=rng()))
-    made = [pd.concat(hardenings.rows(hardening_params(), splits, tmp_path, 0.5, 0.5, 1, (0, 2))) for _ in range(2)]
+    made = [pd.concat(hardenings.rows(hardening_params(), splits, tmp_path, plan(0.5, 0.5, 1), (0, 2))) for _ in range(2)]
     assert list(made[0].rounds) == [0, 2]
     assert made[0].equals(made[1])
     units = regenerate(network, ["conv1_1"], residual=0.0, generator=rng())
@@ -220,8 +224,8 @@ def test_hardening_is_attacked_after_the_rounds_asked_for(
     assert made[0].clean_accuracy.iloc[0] == pytest.approx(float(hits.double().mean()))
 
     left = [
-        [weights_hash(each) for each in hardenings.hardened(hardening_params(), network, splits, tmp_path, *plan)]
-        for plan in ((0.5, 0.5, 1), (0.9, 0.5, 1), (0.5, 0.25, 1), (0.5, 0.5, 2))
+        [weights_hash(state) for state in hardenings.hardened(hardening_params(), network, splits, tmp_path, plan(*each), 2)]
+        for each in ((0.5, 0.5, 1), (0.9, 0.5, 1), (0.5, 0.25, 1), (0.5, 0.5, 2))
     ]
     assert len({states[0] for states in left}) == 1
     assert len({state for states in left for state in states[1:]}) == 8  # two rounds each, no two alike
@@ -231,7 +235,7 @@ def test_other_trainings_keep_their_rows(tmp_path: Path) -> None:
     pd.DataFrame({"probability": [0.5, 0.5, 0.7, 0.5], "first": [0.5, 0.5, 0.5, 0.25], "seed": [0, 1, 0, 0]}).to_csv(
         tmp_path / "t.csv", index=False
     )
-    kept = hardenings.earlier(tmp_path / "t.csv", [(0.5, 0.5, 0), (0.7, 0.5, 1)])
+    kept = hardenings.earlier(tmp_path / "t.csv", [plan(0.5, 0.5, 0), plan(0.7, 0.5, 1)])
     assert list(zip(kept.probability, kept["first"], kept.seed, strict=True)) == [(0.5, 0.5, 1), (0.7, 0.5, 0), (0.5, 0.25, 0)]
 
 
