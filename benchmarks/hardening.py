@@ -7,7 +7,7 @@ of the rounds Fig. 6's UAP attacker has its turn, on training images that no tra
 
 import argparse
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,11 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from benchmarks.program import status
+from benchmarks.attacker import attacked
+from benchmarks.program import earlier, status
 from regen_lib.artifacts import write_table
-from regen_lib.attackers import late_gain
-from regen_lib.attacks import make
 from regen_lib.banks import load_bank
-from regen_lib.evaluation import evaluate
 from regen_lib.images import Images, load_images
-from regen_lib.inference import predict
-from regen_lib.minutes import processor
 from regen_lib.networks import load_network
 from regen_lib.params import load_params
 from regen_lib.progress import tqdm
@@ -33,7 +29,6 @@ from regen_lib.secondary import harden
 from regen_lib.training import Recipe
 
 KEYS = ("probability", "first", "seed")  # what names a training
-KEPT = ("network", "images", "clean_accuracy", "accuracy", "restoration", "fooling_ratio")
 START = 45000  # the attacker's first training image: after those of the attacks in training
 TARGET = Path("benchmarks/results/hardening.csv")
 
@@ -51,32 +46,17 @@ def hardened(
         yield defended
 
 
-def judged(params: Mapping[str, Any], defended: nn.Module, bare: nn.Module, splits: Mapping[str, Images], seed: int) -> pd.DataFrame:
-    """A row: what Fig. 6's attacker reaches, on its own images (the strongest restart) and on validation images; clean top-1."""
-    name, spec = params["secondary"]["fig6_network"], params["secondary"]["fig6"]["banks"]["uap"]
-    found = make(defended, splits, {**spec, "split": "train", "start": START}, seed=seed)
-    images = splits["validation"].first(params["secondary"]["evaluation"]["images"])
-    clean = {"undefended": predict(bare, images.pixels), "hardened": predict(defended, images.pixels)}
-    table = evaluate("hardening", name, {"hardened": defended}, clean, {"uap": found}, images, seed=seed)
-    effort = {"fooling_own": max(found.fooling), "passes": len(found.history), "late_gain": late_gain(found.history)}
-    undefended = float((clean["undefended"] == images.labels).double().mean())
-    return table[list(KEPT)].assign(undefended=undefended, **effort, machine=processor())
-
-
 def rows(
     params: Mapping[str, Any], splits: Mapping[str, Images], data: Path, plan: Mapping[str, Any], after: Collection[int]
 ) -> Iterator[pd.DataFrame]:
     """One training, attacked ``after`` those rounds."""
-    network = load_network(data / f"networks/{params['secondary']['fig6_network']}.safetensors")
+    name, spec = params["secondary"]["fig6_network"], params["secondary"]["fig6"]["banks"]["uap"]
+    attacker, images = {**spec, "split": "train", "start": START}, splits["validation"].first(params["secondary"]["evaluation"]["images"])
+    network = load_network(data / f"networks/{name}.safetensors")
     for done, defended in enumerate(hardened(params, network, splits, data, plan, max(after))):
         if done in after:
-            yield judged(params, defended, network, splits, plan["seed"]).assign(**plan, rounds=done)
-
-
-def earlier(path: Path, plans: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The table's rows of other trainings than those by ``plans``."""
-    table = pd.read_csv(path)
-    return table[[each not in plans for each in table[list(KEYS)].to_dict("records")]]
+            row = attacked(defended, network, splits, attacker, images, name=name, seed=plan["seed"])
+            yield row.assign(**plan, rounds=done)
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -88,7 +68,7 @@ def measure(options: argparse.Namespace) -> None:
     first = spec["first"] if options.first is None else options.first
     shares = options.probabilities or [spec["probability"]]
     plans = [dict(zip(KEYS, (share, first, seed), strict=True)) for seed in options.seeds for share in shares]
-    done = [earlier(options.table, plans)] if options.table.is_file() else []
+    done = earlier(options.table, plans)
     for plan in tqdm(plans, desc="trainings"):
         for row in rows(params, splits, options.data, plan, options.after or [spec["rounds"]]):
             done.append(row)

@@ -1,4 +1,4 @@
-"""The README's sections on ImageNet, speed, a second run, seeds and less training, as measured: ``python -m benchmarks.sheets``."""
+"""The README's sections on ImageNet, speed, a second run, and its controls, as measured: ``python -m benchmarks.sheets``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,9 +82,11 @@ def cost(table: pd.DataFrame) -> str:
     return "\n".join([*head, *body, "", tail])
 
 
+FIFTH = 0.2  # of the undefended network's targeted success: what Democratic Training promises to leave at most
 CELL = ("network", "defense", "attack", "attack_network", "sweep", "value")  # what names a cell, as far as a table has it
 SAME = ("table1", "table2", "table3", "figS2")  # tables that the second run made with the first one's parameters
 UNCHANGED = ("networks", "uaps", "units", "spgd", "sga", "gap", "nag", "fff", "gd_uap", "singular_fool", "evaluation", "ablation", "fig6")
+CHANGED = ("comparison",)  # stages whose parameters were others on the other day
 
 
 def second_run(first: Path, second: Path) -> str:
@@ -121,7 +123,7 @@ def homes(first: Path, second: Path) -> str:
         return table[(table.measure == measure) & (table.defense == defense)].set_index("network").value
 
     left = [measured(t, "targeted success", "democratic_training") / measured(t, "targeted success", "undefended") for t in tables]
-    fifth = " and ".join(", ".join(TITLES[str(n)] for n in share.index[share <= 0.2]) for share in left)
+    fifth = " and ".join(", ".join(TITLES[str(n)] for n in share.index[share <= FIFTH]) for share in left)
     low, high = (measured(tables[1], f"{end} draw", "pixel_deflection") for end in ("lowest", "highest"))
     return (
         f"Democratic Training leaves a fifth or less of the targeted success on {fifth}. Pixel Deflection's draws under UAPs: "
@@ -166,16 +168,68 @@ def hardening(table: pd.DataFrame, chosen: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", f"{where} In bold, what params.yaml has: {reached}."])
 
 
+def patience(table: pd.DataFrame) -> str:
+    """What white-box attackers reach with each effort, side by side: on their own images, and on validation images."""
+    efforts = sorted(table.effort.unique())
+    head = " | ".join(f"{effort:g} x" for effort in efforts)
+    lines = [f"| network | attacked | attacker | own images, {head} | validation images, {head} | passes, {head} | late gain, {head} |"]
+    lines.append("|---" * (3 + 4 * len(efforts)) + "|")
+    forms = {"fooling_own": ".2f", "fooling_ratio": ".2f", "passes": "d", "late_gain": ".2f"}
+    names = {"network": TITLES, "defense": DEFENSE_TITLES, "attack": {**ATTACK_TITLES, "uap": ATTACK_TITLES["test"]}}
+    table = table.assign(**{key: table[key].map(titles) for key, titles in names.items()})
+    for key, part in table.sort_values("effort").groupby(list(names), sort=False):
+        cells = [f"{value:{form}}" for column, form in forms.items() for value in part[column]]
+        lines.append(f"| {' | '.join([*map(str, key), *cells])} |")
+    most = table.pivot(index=list(names), columns="effort", values=["fooling_own", "fooling_ratio"])
+    own, unseen = ((most[column][efforts[-1]] - most[column][efforts[0]]) for column in ("fooling_own", "fooling_ratio"))
+    gains = f"{own.mean():+.3f} in the mean and {own.max():+.3f} at most on own images, {unseen.mean():+.3f} and {unseen.max():+.3f}"
+    tail = f"{efforts[-1]:g} times the passes and the patience add {gains} on {int(table.images.iloc[0]):,} validation images"
+    return "\n".join([*lines, "", f"{tail}; {table.machine.iloc[0]}."])
+
+
+def democratic(table: pd.DataFrame, chosen: float) -> str:
+    """What Democratic Training leaves of targeted success, and what it costs, for every epsilon; that of params.yaml in bold."""
+    sizes = sorted(table.epsilon.unique())
+    titles = [f"{'**' if size == chosen else ''}ε {size:g}{'**' if size == chosen else ''}" for size in sizes]
+    lines = ["| network | " + " | ".join(f"{title}, share left | points of clean top-1 lost" for title in titles) + " |"]
+    lines.append("|---" * (1 + 2 * len(sizes)) + "|")
+    table = table.assign(left=table.success / table.undefended_success, lost=100 * (table.undefended - table.clean_accuracy))
+    for network, rows in table.sort_values("seed").groupby("network", sort=False):
+        parts = [rows[rows.epsilon == size] for size in sizes]
+        forms = {"left": ".2f", "lost": ".1f"}
+        cells = [" · ".join(f"{value:{form}}" for value in part[column]) for part in parts for column, form in forms.items()]
+        lines.append(f"| {TITLES[str(network)]} | " + " | ".join(cells) + " |")
+    kept = ", ".join(f"{(part.left <= FIFTH).sum()} of {len(part)} at ε {size:g}" for size, part in table.groupby("epsilon"))
+    seeds = ", ".join(map(str, sorted(table.seed.unique())))
+    where = f"{int(table.images.iloc[0]):,} validation images, seeds {seeds}; {table.machine.iloc[0]}."
+    return "\n".join([*lines, "", f"{where} A fifth or less is left in {kept}."])
+
+
+def another_day(here: pd.DataFrame, other: pd.DataFrame) -> str:
+    """How far apart two days are on one machine, given the ``minutes.csv`` of both."""
+    both = here.merge(other.query("stage not in @CHANGED"), on=["stage", "network"], suffixes=("", "_other"), validate="1:1")
+    low, high = (both.cpu_seconds_other / both.cpu_seconds).quantile([0.1, 0.9])
+    totals = [both[column].sum() / 60 for column in ("cpu_seconds", "cpu_seconds_other")]
+    return (
+        f"The same stages on another day, same kind of processor, same results to the byte: {totals[1]:.1f} CPU-minutes, where these took "
+        f"{totals[0]:.1f}; four stages of five took {low:.2f} to {high:.2f} times as long. Left out: {', '.join(CHANGED)}, "
+        "which had other parameters."
+    )
+
+
 def main() -> None:
     """Write the README's blocks."""
-    readme = Path("README.md")
+    readme, params = Path("README.md"), load_params(Path("params.yaml"))
     blocks = {
         "sample": sample(SAMPLE, yaml.safe_load(Path("imagenet_sample/params.yaml").read_text())["masking"]["bank"]),
         "memory": memory(pd.read_csv(RESULTS / "memory.csv")),
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
         "second run": second_run(Path("metrics"), RESULTS / "second-run"),
+        "another day": another_day(pd.read_csv("metrics/minutes.csv"), pd.read_csv(RESULTS / "minutes-another-day.csv")),
         "budget": budget(pd.read_csv(RESULTS / "budget.csv")),
-        "hardening": hardening(pd.read_csv(RESULTS / "hardening.csv"), load_params(Path("params.yaml"))["secondary"]["training"]),
+        "hardening": hardening(pd.read_csv(RESULTS / "hardening.csv"), params["secondary"]["training"]),
+        "patience": patience(pd.read_csv(RESULTS / "patience.csv")),
+        "democratic": democratic(pd.read_csv(RESULTS / "democratic.csv"), params["rivals"]["democratic_training"]["training"]["epsilon"]),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
     }
     text = readme.read_text()

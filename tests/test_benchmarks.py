@@ -15,9 +15,13 @@ import torch
 from torch import nn
 
 from benchmarks import budget as shares
+from benchmarks import democratic as targeted
 from benchmarks import hardening as hardenings
+from benchmarks import patience as patient
 from benchmarks import plain, speed_limits, speed_stage
-from benchmarks.sheets import SAME, UNCHANGED, budget, hardening, second_run, speed
+from benchmarks.attacker import attacked
+from benchmarks.program import earlier
+from benchmarks.sheets import SAME, UNCHANGED, another_day, budget, democratic, hardening, patience, second_run, speed
 from benchmarks.speed import met
 from benchmarks.timing import medians, row
 from regen_lib.artifacts import weights_hash
@@ -34,6 +38,7 @@ from regen_lib.synthesis import synthesize, walk
 from tests.conftest import draw, rng
 
 CPU = torch.device("cpu")
+SIGNS = {"attack": "random_signs", "norm": "inf", "xi": 60, "target": 1.0, "split": "all", "start": 0, "images": 20, "options": {}}
 
 
 def test_medians_are_taken_in_turns_after_a_warm_up() -> None:
@@ -184,6 +189,12 @@ def test_the_readmes_table_of_hardening() -> None:
     assert lines[5] == f"VGG-16, 5,000 validation images, seeds 0, 1; a processor. In bold, what params.yaml has: {chosen}."
 
 
+def test_two_days_are_compared_over_the_stages_that_did_not_change() -> None:
+    here = pd.DataFrame({"stage": ["units", "units", "comparison"], "network": ["a", "b", None], "cpu_seconds": [60.0, 120.0, 600.0]})
+    text = another_day(here, here.assign(cpu_seconds=[45.0, 60.0, 10.0]))
+    assert "to the byte: 1.8 CPU-minutes, where these took 3.0; four stages of five took 0.53 to 0.72 times as long." in text
+
+
 def plan(*values: float) -> dict[str, float]:
     return dict(zip(hardenings.KEYS, values, strict=True))
 
@@ -232,14 +243,92 @@ def test_hardening_is_attacked_after_the_rounds_asked_for(
 
 
 def test_other_trainings_keep_their_rows(tmp_path: Path) -> None:
+    measured = [plan(0.5, 0.5, 0), plan(0.7, 0.5, 1)]
+    assert earlier(tmp_path / "t.csv", measured) == []
     pd.DataFrame({"probability": [0.5, 0.5, 0.7, 0.5], "first": [0.5, 0.5, 0.5, 0.25], "seed": [0, 1, 0, 0]}).to_csv(
         tmp_path / "t.csv", index=False
     )
-    kept = hardenings.earlier(tmp_path / "t.csv", [plan(0.5, 0.5, 0), plan(0.7, 0.5, 1)])
+    (kept,) = earlier(tmp_path / "t.csv", measured)
     assert list(zip(kept.probability, kept["first"], kept.seed, strict=True)) == [(0.5, 0.5, 1), (0.7, 0.5, 0), (0.5, 0.25, 0)]
 
 
-@pytest.mark.parametrize("program", [shares, hardenings])
+def test_patient_attackers_are_the_studys_with_more_passes() -> None:
+    """Fig. 6's attacker on its network alone, Table 6's on all; hardened units where there are some."""
+    banks = {"spgd": {"count": 2, "options": {"passes": 12, "patience": 8, "step": 0.1}}}
+    fig6 = {"network": "b", "banks": {"uap": {"count": 1, "options": {"passes": 6, "patience": 2}}}}
+    secondary = {"fig6_network": "b", "fig6": fig6, "white_box": {"banks": banks}, "hardened": ["b"]}
+    params = {"study": {"networks": ["a", "b"]}, "secondary": secondary}
+    made = [(*keys.values(), spec["options"]["passes"]) for keys, spec in patient.cases(params, ["ours", "hardened"], [1, 4])]
+    assert made == [
+        *[("a", "ours", "spgd", 1, 12), ("a", "ours", "spgd", 4, 48)],
+        *[("b", defense, attack, k, k * n) for defense in ("ours", "hardened") for attack, n in (("uap", 6), ("spgd", 12)) for k in (1, 4)],
+    ]
+    assert patient.harder(banks["spgd"], 4) == {"count": 2, "options": {"passes": 48, "patience": 32, "step": 0.1}}
+    assert banks["spgd"]["options"]["passes"] == 12
+
+
+def test_patient_attackers_are_judged_on_images_they_lack(network: nn.Module, images: Images) -> None:
+    """The strongest restart on the attacker's images; the fooling ratio of the bank on others."""
+    judges = patient.unseen(images, 16)
+    assert torch.equal(judges.pixels, images.pixels[len(images) - 16 :])
+    spec = {**SIGNS, "attack": "spgd", "count": 1, "options": {"passes": 1, "batch": 10, "step": 0.2}}
+    made = attacked(network, network, {"all": images}, spec, judges, name="vgg16", seed=1).iloc[0]
+    bank = make(network, {"all": images}, spec, seed=1)
+    assert made.fooling_own == max(bank.fooling)
+    before, after = (network(judges.pixels.float() + v).argmax(1) for v in (torch.zeros(1), bank.perturbations))
+    assert made.fooling_ratio == pytest.approx(float((before != after).double().mean()))
+
+
+def test_the_readmes_table_of_patience() -> None:
+    rows = [("ours", "uap", 4, 0.75, 0.63, 240, 0.0), ("ours", "uap", 1, 0.7, 0.6, 60, 0.03), ("hardened", "sga", 1, 0.5, 0.4, 9, 0.02)]
+    rows += [("hardened", "sga", 4, 0.52, 0.41, 36, 0.01)]
+    table = pd.DataFrame(rows, columns=["defense", "attack", "effort", "fooling_own", "fooling_ratio", "passes", "late_gain"])
+    lines = patience(table.assign(network="vgg16", images=5000, machine="a processor")).splitlines()
+    assert lines[2] == "| VGG-16 | regeneration (ours) | UAP | 0.70 | 0.75 | 0.60 | 0.63 | 60 | 240 | 0.03 | 0.00 |"
+    assert lines[3] == "| VGG-16 | ours, iterative training | SGA | 0.50 | 0.52 | 0.40 | 0.41 | 9 | 36 | 0.02 | 0.01 |"
+    gains = "+0.035 in the mean and +0.050 at most on own images, +0.020 and +0.030 on 5,000 validation images"
+    assert lines[5] == f"4 times the passes and the patience add {gains}; a processor."
+
+
+def test_targeted_success_is_of_images_of_other_classes(network: nn.Module, images: Images) -> None:
+    bank = make(network, {"all": images}, {**SIGNS, "count": 1}, seed=1)
+    found = network(images.pixels.float() + bank.perturbations).argmax(1)
+    towards = int(found.mode().values)
+    expected = (found == towards)[images.labels != towards]
+    assert torch.equal(targeted.turned(network, images, bank, towards), expected)
+    made = targeted.judged(network, network, images, bank, towards).iloc[0]
+    assert made.success == made.undefended_success == pytest.approx(float(expected.double().mean()))
+    assert made.ci_low <= made.success <= made.ci_high
+    assert made.clean_accuracy == made.undefended
+
+
+def test_democratic_training_is_the_studys_but_for_epsilon_and_seed(
+    network: nn.Module, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def record(name: str, model: nn.Module, spec: dict[str, Any], _material: Material, *, seed: int) -> tuple[nn.Module, dict[str, Any]]:
+        seen.append({"name": name, "seed": seed, **spec})
+        return model, {}
+
+    monkeypatch.setattr(targeted.defenses, "make", record)
+    row = {"training": {"epsilon": 60, "steps": 3}, "recipe": {"epochs": 1}}
+    targeted.trained({"rivals": {"democratic_training": row}}, network, material, 90, 1)
+    assert seen == [{"name": "democratic_training", "seed": 1, "training": {"epsilon": 90, "steps": 3}, "recipe": {"epochs": 1}}]
+    assert row["training"]["epsilon"] == 60
+
+
+def test_the_readmes_table_of_democratic_training() -> None:
+    rows = [(60, 1, 0.3, 0.9), (60, 0, 0.2, 0.88), (90, 0, 0.1, 0.85), (90, 1, 0.19, 0.84)]
+    table = pd.DataFrame(rows, columns=["epsilon", "seed", "success", "clean_accuracy"])
+    table = table.assign(undefended_success=1.0, undefended=0.91, network="vgg16", images=5000, machine="a processor")
+    lines = democratic(table, 60).splitlines()
+    assert lines[0].startswith("| network | **ε 60**, share left | points of clean top-1 lost | ε 90, share left |")
+    assert lines[2] == "| VGG-16 | 0.20 · 0.30 | 3.0 · 1.0 | 0.10 · 0.19 | 6.0 · 7.0 |"
+    assert lines[4].endswith("A fifth or less is left in 1 of 2 at ε 60, 2 of 2 at ε 90.")
+
+
+@pytest.mark.parametrize("program", [shares, hardenings, patient, targeted])
 def test_controls_need_the_studys_data(program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["--data", str(tmp_path)]) == 2
     assert "images.safetensors" in capsys.readouterr().err

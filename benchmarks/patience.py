@@ -1,0 +1,84 @@
+"""Would more effort change what white-box attackers reach? ``python -m benchmarks.patience``, after ``dvc repro secondary``.
+
+Sec. 5.2.5: the attackers of Fig. 6 and Table 6 as params.yaml has them, and once more with several times their passes and patience
+(passes without gain that end an attack), against the study's own units. The same images are attacked; what they reach
+is judged on validation images that no attacker has. Writes ``benchmarks/results/patience.csv`` after each attack.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.attacker import attacked
+from benchmarks.program import earlier, status
+from regen_lib.artifacts import write_table
+from regen_lib.defenses import build
+from regen_lib.images import Images, load_images
+from regen_lib.networks import load_network
+from regen_lib.params import load_params
+from regen_lib.progress import tqdm
+from regen_lib.reproducible import start
+
+KEYS = ("network", "defense", "attack", "effort")  # what names a row
+TARGET = Path("benchmarks/results/patience.csv")
+
+
+def cases(params: Mapping[str, Any], defenses: Sequence[str], efforts: Sequence[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """KEYS and the attacker's row in params.yaml: Fig. 6's on its network, Table 6's on all; hardened units where there are some."""
+    spec = params["secondary"]
+    for name in params["study"]["networks"]:
+        banks = {**(spec["fig6"]["banks"] if name == spec["fig6_network"] else {}), **spec["white_box"]["banks"]}
+        for defense in defenses:
+            for attack, row in banks.items() if defense != "hardened" or name in spec["hardened"] else ():
+                for effort in efforts:
+                    yield dict(zip(KEYS, (name, defense, attack, effort), strict=True)), harder(row, effort)
+
+
+def harder(spec: Mapping[str, Any], effort: int) -> dict[str, Any]:
+    """The same attacker with ``effort`` times the passes and the patience."""
+    options = dict(spec["options"])
+    return {**spec, "options": {**options, **{key: effort * options[key] for key in ("passes", "patience")}}}
+
+
+def unseen(validation: Images, count: int) -> Images:
+    """The last ``count`` validation images: attackers take theirs from the first."""
+    return Images(validation.pixels[-count:], validation.labels[-count:])
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    params = load_params(Path("params.yaml"))
+    start(params["study"]["threads"])
+    splits = load_images(options.data / "images.safetensors")
+    images = unseen(splits["validation"], params["secondary"]["evaluation"]["images"])
+    plans = list(cases(params, options.defenses, options.efforts))
+    done = earlier(options.table, [keys for keys, _ in plans])
+    for keys, spec in tqdm(plans, desc="attacks"):
+        name = keys["network"]
+        bare = load_network(options.data / f"networks/{name}.safetensors")
+        defended = build(keys["defense"], bare, options.data, name)
+        row = attacked(defended, bare, splits, spec, images, name=name, seed=params["study"]["seed"])
+        done.append(row.assign(**keys))
+        write_table(options.table, pd.concat(done, ignore_index=True).sort_values(list(KEYS)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.patience", description="White-box attackers of the study, and the same with more passes and patience."
+    )
+    parser.add_argument("--defenses", nargs="+", default=["ours", "hardened"], help="what is attacked (default: ours hardened)")
+    parser.add_argument("--efforts", nargs="+", type=int, default=[1, 4], help="times the passes and the patience (default: 1 4)")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
+    parser.add_argument("--table", type=Path, default=TARGET, help=f"where to write (default: {TARGET})")
+    options = parser.parse_args(arguments)
+    return status(partial(measure, options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
