@@ -1,8 +1,9 @@
 """Whether Democratic Training keeps its promise with other settings: ``python -m benchmarks.democratic``, after ``dvc repro uaps spgd``.
 
 Its home ground is a universal perturbation towards one class, of which it should leave a fifth. Each network is trained as params.yaml
-says, but for the ``epsilon`` of its low-entropy images and the seed; judged on validation images that the targeted
-bank was not made from. Writes ``benchmarks/results/democratic.csv`` after each training.
+says, but for the ``epsilon`` of its low-entropy images, for whether batch normalisation keeps its statistics (``settled``) and for the
+seed; judged on validation images that the targeted bank was not made from. Writes ``benchmarks/results/democratic.csv`` after each
+training.
 """
 
 import argparse
@@ -30,16 +31,15 @@ from regen_lib.params import load_params
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import generator, start
 
-KEYS = ("network", "epsilon", "seed")  # what names a training
+KEYS = ("network", "settled", "epsilon", "seed")  # what names a training
 TARGET = Path("benchmarks/results/democratic.csv")
 
 
-def trained(params: Mapping[str, Any], network: nn.Module, material: Material, epsilon: int, seed: int) -> nn.Module:
-    """Democratic Training as params.yaml has it, but for its ``epsilon``, in pixels, and the seed."""
+def trained(params: Mapping[str, Any], network: nn.Module, material: Material, plan: Mapping[str, Any]) -> nn.Module:
+    """Democratic Training as params.yaml has it, but for what a ``plan`` of KEYS says: ``epsilon`` in pixels, ``settled``, the seed."""
     spec = params["rivals"]["democratic_training"]
-    return defenses.make(
-        "democratic_training", network, {**spec, "training": {**spec["training"], "epsilon": epsilon}}, material, seed=seed
-    )[0]
+    training = {**spec["training"], **{key: plan[key] for key in ("settled", "epsilon")}}
+    return defenses.make("democratic_training", network, {**spec, "training": training}, material, seed=plan["seed"])[0]
 
 
 def turned(network: nn.Module, images: Images, bank: Bank, towards: int) -> Tensor:
@@ -66,14 +66,14 @@ def measure(options: argparse.Namespace) -> None:
     splits, spec = load_images(options.data / "images.safetensors"), params["comparison"]
     validation = splits["validation"]
     images = Images(validation.pixels[-options.images :], validation.labels[-options.images :])
-    values = product(options.networks or params["study"]["networks"], options.epsilons, options.seeds)
+    values = product(options.networks or params["study"]["networks"], [options.settled], options.epsilons, options.seeds)
     plans = [dict(zip(KEYS, each, strict=True)) for each in values]
     done = earlier(options.table, plans)
     for plan in tqdm(plans, desc="trainings"):
         name = plan["network"]
         network, folder = load_network(options.data / f"networks/{name}.safetensors"), options.data / "banks" / name
         material = Material(splits["train"], load_bank(folder / "train.safetensors", network=network), tuple(params["units"][name]))
-        defended = trained(params, network, material, plan["epsilon"], plan["seed"])
+        defended = trained(params, network, material, plan)
         bank = load_bank(folder / f"{spec['targeted']}.safetensors", network=network)
         done.append(judged(defended, network, images, bank, spec["towards"]).assign(**plan))
         write_table(options.table, pd.concat(done, ignore_index=True).sort_values(list(KEYS)))
@@ -88,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--epsilons", nargs="+", type=int, default=[60, 90, 120], help="of low-entropy images, in pixels (default: 60 90 120)"
     )
+    parser.add_argument("--settled", action="store_true", help="batch normalisation keeps its statistics (default: those of the training)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="seeds of the training (default: 0 1)")
     parser.add_argument("--images", type=int, default=5000, help="validation images, the last ones (default: 5000)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")

@@ -82,6 +82,7 @@ def cost(table: pd.DataFrame) -> str:
     return "\n".join([*head, *body, "", tail])
 
 
+MOVED = 0.05  # of a fooling ratio: what changes an answer
 FIFTH = 0.2  # of the undefended network's targeted success: what Democratic Training promises to leave at most
 CELL = ("network", "defense", "attack", "attack_network", "sweep", "value")  # what names a cell, as far as a table has it
 SAME = ("table1", "table2", "table3", "figS2")  # tables that the second run made with the first one's parameters
@@ -177,32 +178,33 @@ def patience(table: pd.DataFrame) -> str:
     forms = {"fooling_own": ".2f", "fooling_ratio": ".2f", "passes": "d", "late_gain": ".2f"}
     names = {"network": TITLES, "defense": DEFENSE_TITLES, "attack": {**ATTACK_TITLES, "uap": ATTACK_TITLES["test"]}}
     table = table.assign(**{key: table[key].map(titles) for key, titles in names.items()})
-    for key, part in table.sort_values("effort").groupby(list(names), sort=False):
+    for key, part in table.sort_values("effort", kind="stable").groupby(list(names), sort=False):
         cells = [f"{value:{form}}" for column, form in forms.items() for value in part[column]]
         lines.append(f"| {' | '.join([*map(str, key), *cells])} |")
     most = table.pivot(index=list(names), columns="effort", values=["fooling_own", "fooling_ratio"])
     own, unseen = ((most[column][efforts[-1]] - most[column][efforts[0]]) for column in ("fooling_own", "fooling_ratio"))
+    moved = f"{(unseen.abs() > MOVED).sum()} of {len(unseen)} by more than {MOVED:g}"
     gains = f"{own.mean():+.3f} in the mean and {own.max():+.3f} at most on own images, {unseen.mean():+.3f} and {unseen.max():+.3f}"
     tail = f"{efforts[-1]:g} times the passes and the patience add {gains} on {int(table.images.iloc[0]):,} validation images"
-    return "\n".join([*lines, "", f"{tail}; {table.machine.iloc[0]}."])
+    return "\n".join([*lines, "", f"{tail}, {moved}; {table.machine.iloc[0]}."])
 
 
-def democratic(table: pd.DataFrame, chosen: float) -> str:
-    """What Democratic Training leaves of targeted success, and what it costs, for every epsilon; that of params.yaml in bold."""
-    sizes = sorted(table.epsilon.unique())
-    titles = [f"{'**' if size == chosen else ''}ε {size:g}{'**' if size == chosen else ''}" for size in sizes]
-    lines = ["| network | " + " | ".join(f"{title}, share left | points of clean top-1 lost" for title in titles) + " |"]
-    lines.append("|---" * (1 + 2 * len(sizes)) + "|")
+def democratic(table: pd.DataFrame, chosen: Mapping[str, Any]) -> str:
+    """What Democratic Training leaves of targeted success, and the points of clean top-1 lost, seed by seed; ``chosen`` in bold."""
+    names = list(table.network.unique())
+    lines = [" | ".join(["| BN's statistics | ε", *(TITLES[name] for name in names), "a fifth or less |"]), "|---" * (len(names) + 3) + "|"]
     table = table.assign(left=table.success / table.undefended_success, lost=100 * (table.undefended - table.clean_accuracy))
-    for network, rows in table.sort_values("seed").groupby("network", sort=False):
-        parts = [rows[rows.epsilon == size] for size in sizes]
-        forms = {"left": ".2f", "lost": ".1f"}
-        cells = [" · ".join(f"{value:{form}}" for value in part[column]) for part in parts for column, form in forms.items()]
-        lines.append(f"| {TITLES[str(network)]} | " + " | ".join(cells) + " |")
-    kept = ", ".join(f"{(part.left <= FIFTH).sum()} of {len(part)} at ε {size:g}" for size, part in table.groupby("epsilon"))
+    for (settled, epsilon), rows in table.sort_values("seed").groupby(["settled", "epsilon"]):
+        bold = "**" if (settled, epsilon) == (chosen.get("settled", False), chosen["epsilon"]) else ""
+        parts = [rows[rows.network == name] for name in names]
+        cells = [" · ".join(f"{row.left:.2f} <sub>-{row.lost:.1f}</sub>" for row in part.itertuples()) or "-" for part in parts]
+        kept = f"{(rows.left <= FIFTH).sum()} of {len(rows)}"
+        title = f"{bold}{'kept' if settled else 'of the training'}{bold} | {bold}{epsilon:g}{bold}"
+        lines.append(" | ".join([f"| {title}", *cells, f"{kept} |"]))
     seeds = ", ".join(map(str, sorted(table.seed.unique())))
-    where = f"{int(table.images.iloc[0]):,} validation images, seeds {seeds}; {table.machine.iloc[0]}."
-    return "\n".join([*lines, "", f"{where} A fifth or less is left in {kept}."])
+    where = f"{int(table.images.iloc[0]):,} validation images, seeds {seeds}; {table.machine.iloc[0]}"
+    tail = "Share left of the undefended network's targeted success, and points of clean top-1 lost"
+    return "\n".join([*lines, "", f"{tail}; {where}. In bold, what params.yaml has."])
 
 
 def another_day(here: pd.DataFrame, other: pd.DataFrame) -> str:
@@ -229,7 +231,7 @@ def main() -> None:
         "budget": budget(pd.read_csv(RESULTS / "budget.csv")),
         "hardening": hardening(pd.read_csv(RESULTS / "hardening.csv"), params["secondary"]["training"]),
         "patience": patience(pd.read_csv(RESULTS / "patience.csv")),
-        "democratic": democratic(pd.read_csv(RESULTS / "democratic.csv"), params["rivals"]["democratic_training"]["training"]["epsilon"]),
+        "democratic": democratic(pd.read_csv(RESULTS / "democratic.csv"), params["rivals"]["democratic_training"]["training"]),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
     }
     text = readme.read_text()

@@ -287,7 +287,7 @@ def test_the_readmes_table_of_patience() -> None:
     assert lines[2] == "| VGG-16 | regeneration (ours) | UAP | 0.70 | 0.75 | 0.60 | 0.63 | 60 | 240 | 0.03 | 0.00 |"
     assert lines[3] == "| VGG-16 | ours, iterative training | SGA | 0.50 | 0.52 | 0.40 | 0.41 | 9 | 36 | 0.02 | 0.01 |"
     gains = "+0.035 in the mean and +0.050 at most on own images, +0.020 and +0.030 on 5,000 validation images"
-    assert lines[5] == f"4 times the passes and the patience add {gains}; a processor."
+    assert lines[5] == f"4 times the passes and the patience add {gains}, 0 of 2 by more than 0.05; a processor."
 
 
 def test_targeted_success_is_of_images_of_other_classes(network: nn.Module, images: Images) -> None:
@@ -313,8 +313,10 @@ def test_democratic_training_is_the_studys_but_for_epsilon_and_seed(
 
     monkeypatch.setattr(targeted.defenses, "make", record)
     row = {"training": {"epsilon": 60, "steps": 3}, "recipe": {"epochs": 1}}
-    targeted.trained({"rivals": {"democratic_training": row}}, network, material, 90, 1)
-    assert seen == [{"name": "democratic_training", "seed": 1, "training": {"epsilon": 90, "steps": 3}, "recipe": {"epochs": 1}}]
+    plan = {"network": "vgg16", "settled": True, "epsilon": 90, "seed": 1}
+    targeted.trained({"rivals": {"democratic_training": row}}, network, material, plan)
+    training = {"epsilon": 90, "steps": 3, "settled": True}
+    assert seen == [{"name": "democratic_training", "seed": 1, "training": training, "recipe": {"epochs": 1}}]
     assert row["training"]["epsilon"] == 60
 
 
@@ -322,10 +324,13 @@ def test_the_readmes_table_of_democratic_training() -> None:
     rows = [(60, 1, 0.3, 0.9), (60, 0, 0.2, 0.88), (90, 0, 0.1, 0.85), (90, 1, 0.19, 0.84)]
     table = pd.DataFrame(rows, columns=["epsilon", "seed", "success", "clean_accuracy"])
     table = table.assign(undefended_success=1.0, undefended=0.91, network="vgg16", images=5000, machine="a processor")
-    lines = democratic(table, 60).splitlines()
-    assert lines[0].startswith("| network | **ε 60**, share left | points of clean top-1 lost | ε 90, share left |")
-    assert lines[2] == "| VGG-16 | 0.20 · 0.30 | 3.0 · 1.0 | 0.10 · 0.19 | 6.0 · 7.0 |"
-    assert lines[4].endswith("A fifth or less is left in 1 of 2 at ε 60, 2 of 2 at ε 90.")
+    table = pd.concat([table.assign(settled=False), table[:1].assign(settled=True), table[:1].assign(network="vgg_f", settled=False)])
+    lines = democratic(table, {"epsilon": 60}).splitlines()
+    assert lines[0] == "| BN's statistics | ε | VGG-16 | VGG-F | a fifth or less |"
+    vgg16 = "0.20 <sub>-3.0</sub> · 0.30 <sub>-1.0</sub>"
+    assert lines[2] == f"| **of the training** | **60** | {vgg16} | 0.30 <sub>-1.0</sub> | 1 of 3 |"
+    assert lines[3] == "| of the training | 90 | 0.10 <sub>-6.0</sub> · 0.19 <sub>-7.0</sub> | - | 2 of 2 |"
+    assert lines[4] == "| kept | 60 | 0.30 <sub>-1.0</sub> | - | 0 of 1 |"
 
 
 @pytest.mark.parametrize("program", [shares, hardenings, patient, targeted])

@@ -125,3 +125,17 @@ def test_denoising_blocks_start_as_nothing(network: nn.Module, images: Images) -
     blocks = [module for module in defended.modules() if isinstance(module, NonLocal)]
     assert len(blocks) >= 2
     torch.testing.assert_close(defended.eval()(x), network(x))
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_democratic_training_may_keep_the_statistics_of_batch_normalisation(network: nn.Module, material: Material, settled: bool) -> None:
+    """Scale and shift are trained either way; what is kept is what a plain network's file holds."""
+    spec = {**SPECS["democratic_training"], "training": {"epsilon": 8, "settled": settled}}
+    defended, _ = defenses.make("democratic_training", network, spec, material, seed=0)
+    before, after = network.state_dict(), defended.own()[0].state_dict()
+    assert list(before) == list(after)
+    changed = {key.rpartition(".")[2] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"weight", "bias"} | (set() if settled else {"running_mean", "running_var", "num_batches_tracked"})
+    x, plain = material.images.pixels[:6].float(), Retrained(network).eval()
+    plain.own()[0].load_state_dict(after)
+    assert torch.equal(plain(x), defended(x))

@@ -42,9 +42,40 @@ def low_entropy(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *,
     return v.detach()
 
 
+class Settled(nn.BatchNorm2d):
+    """Batch normalisation that keeps its running statistics, and uses them, while its scale and shift are trained."""
+
+    def train(self, mode: bool = True) -> "Settled":  # noqa: ARG002
+        return super().train(mode=False)
+
+
+def settle(model: nn.Module) -> None:
+    """Make every batch normalisation of ``model`` a :class:`Settled` one with the same values."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            settled = Settled(module.num_features, module.eps, module.momentum)
+            settled.load_state_dict(module.state_dict())
+            model.set_submodule(name, settled.eval())
+
+
 def train(
-    defended: Retrained, material: Material, recipe: Recipe, *, seed: int, name: str, epsilon: float, steps: int = 5, share: float = 0.9
+    defended: Retrained,
+    material: Material,
+    recipe: Recipe,
+    *,
+    seed: int,
+    name: str,
+    epsilon: float,
+    steps: int = 5,
+    share: float = 0.9,
+    settled: bool = False,
 ) -> list[float]:
-    """Fine-tune: ``share`` (alpha) of the loss is of the low-entropy images, under their true labels."""
+    """Fine-tune: ``share`` (alpha) of the loss is of the low-entropy images, under their true labels.
+
+    Where ``settled``, batch normalisation keeps the statistics that it came with: those of low-entropy images are not those
+    of the images that the network will see.
+    """
+    if settled:
+        settle(defended.model)
     ascend = partial(low_entropy, epsilon=epsilon, steps=steps)
     return train_against(defended, material, recipe, ascend, share=share, seed=seed, name=name)
