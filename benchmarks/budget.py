@@ -8,14 +8,13 @@ each training, so that a kill loses one.
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from torch import nn
 
-from benchmarks.program import status
+from benchmarks.program import control, earlier
 from regen_lib import defenses
 from regen_lib.artifacts import load_perturbations, write_table
 from regen_lib.banks import load_bank
@@ -78,11 +77,11 @@ def measure(options: argparse.Namespace) -> None:
     start(params["study"]["threads"])
     names = options.networks or params["study"]["networks"]
     splits = load_images(options.data / "images.safetensors")
-    done = [pd.read_csv(TARGET).query("network not in @names or defense not in @options.defenses")] if TARGET.is_file() else []
+    done = earlier(options.table, [{"network": name, "defense": defense} for name in names for defense in options.defenses])
     for name in tqdm(names, desc="networks"):
         for rows in judged(params, name, splits, options.data, options.defenses):
             done.append(rows)
-            write_table(TARGET, pd.concat(done, ignore_index=True))
+            write_table(options.table, pd.concat(done, ignore_index=True))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,9 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--networks", nargs="+", help="some of the study's networks (default: all)")
     parser.add_argument("--defenses", nargs="+", choices=DEFENSES, default=DEFENSES, help="some of the defences (default: all)")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
-    options = parser.parse_args(arguments)
-    return status(partial(measure, options))
+    return control(parser, measure, TARGET, arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ training.
 import argparse
 import sys
 from collections.abc import Mapping
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
-from benchmarks.program import earlier, status
+from benchmarks.program import control, earlier, unseen
 from regen_lib import defenses
 from regen_lib.artifacts import write_table
 from regen_lib.banks import Bank, load_bank
@@ -64,8 +63,7 @@ def measure(options: argparse.Namespace) -> None:
     params = load_params(Path("params.yaml"))
     start(params["study"]["threads"])
     splits, spec = load_images(options.data / "images.safetensors"), params["comparison"]
-    validation = splits["validation"]
-    images = Images(validation.pixels[-options.images :], validation.labels[-options.images :])
+    images = unseen(splits["validation"], params["evaluation"]["images"])
     values = product(options.networks or params["study"]["networks"], [options.settled], options.epsilons, options.seeds)
     plans = [dict(zip(KEYS, each, strict=True)) for each in values]
     done = earlier(options.table, plans)
@@ -90,11 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--settled", action="store_true", help="batch normalisation keeps its statistics (default: those of the training)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="seeds of the training (default: 0 1)")
-    parser.add_argument("--images", type=int, default=5000, help="validation images, the last ones (default: 5000)")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
-    parser.add_argument("--table", type=Path, default=TARGET, help=f"where to write (default: {TARGET})")
-    options = parser.parse_args(arguments)
-    return status(partial(measure, options))
+    return control(parser, measure, TARGET, arguments)
 
 
 if __name__ == "__main__":

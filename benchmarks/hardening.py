@@ -8,7 +8,6 @@ of the rounds Fig. 6's UAP attacker has its turn, on training images that no tra
 import argparse
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pandas as pd
 from torch import nn
 
 from benchmarks.attacker import attacked
-from benchmarks.program import earlier, status
+from benchmarks.program import control, earlier
 from regen_lib.artifacts import write_table
 from regen_lib.banks import load_bank
 from regen_lib.images import Images, load_images
@@ -84,10 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=float, help="share of the mixture from the units' own bank (default: that of params.yaml)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of training and attack (default: 0 1 2)")
     parser.add_argument("--after", nargs="+", type=int, help="rounds after which to attack (default: the last)")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
-    parser.add_argument("--table", type=Path, default=TARGET, help=f"where to write (default: {TARGET})")
-    options = parser.parse_args(arguments)
-    return status(partial(measure, options))
+    return control(parser, measure, TARGET, arguments)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,17 @@ is judged on validation images that no attacker has. Writes ``benchmarks/results
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmarks.attacker import attacked
-from benchmarks.program import earlier, status
+from benchmarks.program import control, earlier, unseen
 from regen_lib.artifacts import write_table
 from regen_lib.defenses import build
-from regen_lib.images import Images, load_images
+from regen_lib.images import load_images
 from regen_lib.networks import load_network
 from regen_lib.params import load_params
 from regen_lib.progress import tqdm
@@ -33,21 +33,15 @@ def cases(params: Mapping[str, Any], defenses: Sequence[str], efforts: Sequence[
     spec = params["secondary"]
     for name in params["study"]["networks"]:
         banks = {**(spec["fig6"]["banks"] if name == spec["fig6_network"] else {}), **spec["white_box"]["banks"]}
-        for defense in defenses:
-            for attack, row in banks.items() if defense != "hardened" or name in spec["hardened"] else ():
-                for effort in efforts:
-                    yield dict(zip(KEYS, (name, defense, attack, effort), strict=True)), harder(row, effort)
+        for defense, attack, effort in product(defenses, banks, efforts):
+            if defense != "hardened" or name in spec["hardened"]:
+                yield dict(zip(KEYS, (name, defense, attack, effort), strict=True)), harder(banks[attack], effort)
 
 
 def harder(spec: Mapping[str, Any], effort: int) -> dict[str, Any]:
     """The same attacker with ``effort`` times the passes and the patience."""
     options = dict(spec["options"])
     return {**spec, "options": {**options, **{key: effort * options[key] for key in ("passes", "patience")}}}
-
-
-def unseen(validation: Images, count: int) -> Images:
-    """The last ``count`` validation images: attackers take theirs from the first."""
-    return Images(validation.pixels[-count:], validation.labels[-count:])
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -74,10 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--defenses", nargs="+", default=["ours", "hardened"], help="what is attacked (default: ours hardened)")
     parser.add_argument("--efforts", nargs="+", type=int, default=[1, 4], help="times the passes and the patience (default: 1 4)")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
-    parser.add_argument("--table", type=Path, default=TARGET, help=f"where to write (default: {TARGET})")
-    options = parser.parse_args(arguments)
-    return status(partial(measure, options))
+    return control(parser, measure, TARGET, arguments)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """What the benchmarks' command lines share."""
 
+import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from regen_lib.errors import StudyError
+from regen_lib.images import Images
 
 
 def status(work: Callable[[], None]) -> int:
@@ -18,6 +21,20 @@ def status(work: Callable[[], None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def control(
+    parser: argparse.ArgumentParser, measure: Callable[[argparse.Namespace], None], table: Path, arguments: list[str] | None
+) -> int:
+    """Run a control on what the study's stages left, with the options that all have beside its own; returns the exit status."""
+    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that the study's stages filled")
+    parser.add_argument("--table", type=Path, default=table, help=f"where to write (default: {table})")
+    return status(partial(measure, parser.parse_args(arguments)))
+
+
+def unseen(validation: Images, count: int) -> Images:
+    """The last ``count`` validation images: attackers take theirs from the first."""
+    return Images(validation.pixels[-count:], validation.labels[-count:])
 
 
 def earlier(path: Path, measured: Sequence[Mapping[str, Any]]) -> list[pd.DataFrame]:
