@@ -11,7 +11,7 @@ from regen_lib.banks import Bank
 from regen_lib.errors import StudyError
 from regen_lib.images import Images
 from regen_lib.inference import draw, predict
-from regen_lib.lanes import lane_fooling, predictions, split
+from regen_lib.lanes import lane_fooling, split
 from regen_lib.metrics import fooling_ratio, proportion_interval, restoration
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import generator
@@ -83,13 +83,13 @@ def measure(base_clean: Tensor, clean: Tensor, perturbed: Tensor, truth: Tensor,
     }
 
 
-def summarise(bank: Bank, network: nn.Module, images: Images) -> dict[str, Any]:
+def summarise(bank: Bank, network: nn.Module, images: Images, clean: Tensor) -> dict[str, Any]:
     """What a bank is: its norm, and the fooling ratio on its own and on unseen ``images``, each with the weakest member.
 
-    Each member meets an equal share of ``images``.
+    Each member meets an equal share of ``images``, whose predictions without perturbation are ``clean`` ``[N]``.
     """
-    parts = split(images.pixels, len(bank))
-    unseen = lane_fooling(network, parts, predictions(network, parts), bank.perturbations, range(len(bank)))
+    parts, before = split(images.pixels, len(bank)), split(clean, len(bank))
+    unseen = lane_fooling(network, parts, before, bank.perturbations, range(len(bank)))
     return {
         "network": bank.network,
         "attack": bank.attack,

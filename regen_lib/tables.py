@@ -138,7 +138,7 @@ class Suite:
 
     def summary(self, name: str, bank: Bank) -> dict[str, Any]:
         """What a bank is and what it does to images it has not seen."""
-        return summarise(bank, self.models[name], self.images)
+        return summarise(bank, self.models[name], self.images, self.clean[name]["undefended"])
 
     def banks(self, names: Iterable[str], strong: str = "", strengths: Iterable[str] = ()) -> pd.DataFrame:
         """A row for each of these banks on every network, and for ``strengths`` on the network ``strong``."""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from regen_lib.paper import DEFENSE_TITLES
 
+UPON = {"prn_det": "prn"}  # whose training is the other's and its own
 NOT_AN_ATTACK = ("test_l2", "random_signs", "mean")  # another norm, the control, the mean itself
 
 
@@ -45,7 +46,7 @@ def training_seconds(defense: str, minutes: pd.DataFrame | None) -> float:
     if defense == "ours":
         return float(minutes[minutes.stage == "units"].cpu_seconds.mean())
     networks = max(1, int((minutes.stage == "units").sum()))
-    rows = minutes[(minutes.stage == "rivals") & (minutes.network == defense)]
+    rows = minutes[(minutes.stage == "rivals") & minutes.network.isin((defense, UPON.get(defense, defense)))]
     return float(rows.cpu_seconds.sum() / networks) if len(rows) else float("nan")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from regen_lib.attacks import make
 from regen_lib.banks import load_bank, save_bank
 from regen_lib.defenses import RIVALS
 from regen_lib.defenses import make as defend
-from regen_lib.defenses.base import Material
+from regen_lib.defenses.base import Defended, Material
 from regen_lib.images import Images
 from regen_lib.inference import draw, logits, predict
 from regen_lib.networks import load_network, save_network
@@ -41,7 +42,7 @@ ATTACKS = {  # all but Singular Fool, whose forward-mode derivatives torch does 
     "fff": RAISED,
     "gd_uap": {**RAISED, "prior": "data", "batch": 5},
 }
-TRAINED = {"jpeg": None, "pixel_deflection": None, "feature_distillation": None, "feature_norm_clipping": None}
+TRAINED = {"prn_det": None, "jpeg": None, "pixel_deflection": None, "feature_distillation": None, "feature_norm_clipping": None}
 EXTRA = {
     "adversarial_training": {"epsilon": 8.0, "steps": 2},
     "feature_denoising": {"epsilon": 8.0, "steps": 2},
@@ -96,9 +97,11 @@ def main(folder: Path, *, pretended: bool) -> None:
     found["logits"] = torch.cat(list(logits(defended, seen.pixels, bank.perturbations, choice))).flatten().tolist()
     found["right"] = int((predict(network, seen.pixels) == seen.labels).sum())
     material, recipe = Material(seen, bank, tuple(LAYERS)), {"epochs": 1, "rate": 1e-3, "batch": 20}
+    made: dict[str, Defended] = {}
     for name in RIVALS:
         spec = {"options": MAPS.get(name, {}), "training": EXTRA.get(name, {}), "recipe": None if name in TRAINED else recipe}
-        rival = defend(name, network, spec, material, seed=0)[0]
+        upon = made.get("prn") if name == "prn_det" else None
+        rival = made[name] = defend(name, network, spec, replace(material, upon=upon), seed=0)[0]
         found[name] = [round(z, 3) for z in rival(bank.perturbations + 100).detach().flatten().tolist()]
     write_tensors(folder / "tensors.safetensors", "test", tensors)
     write_bytes(folder / "found.json", json.dumps(found).encode())

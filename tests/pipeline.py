@@ -53,15 +53,16 @@ def stages(profile: str = "laptop") -> list[Stage]:
     found = []
     for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
         matrix, each = stage.get("matrix", {}), stage.get("foreach")
-        items = lookup(params, (each or matrix["network"]).strip("${}")) if each or matrix else [None]
+        rows = lookup(params, (each or matrix["network"]).strip("${}")) if each or matrix else [None]
         body = stage["do"] if each else stage
-        for item in items:
-            deps, used = (tuple(fill(text, params, item) for text in body.get(key, [])) for key in ("deps", "params"))
+        for item in rows:
+            known = {**params, "key": item, "item": rows[item] if each else {"network": item}}
+            deps, used = (tuple(fill(text, known) for text in body.get(key, [])) for key in ("deps", "params"))
             title = name if item is None else f"{name}@{item}"
-            found.append(Stage(title, fill(body["cmd"], params, item), deps, used, None if each else item, item if each else None))
+            found.append(Stage(title, fill(body["cmd"], known), deps, used, None if each else item, item if each else None))
     return found
 
 
-def fill(text: str, params: dict[str, Any], item: str | None) -> str:
+def fill(text: str, known: dict[str, Any]) -> str:
     """``text`` with DVC's ``${...}`` resolved."""
-    return re.sub(r"\$\{(.*?)\}", lambda m: str(item if m[1] in ("item.network", "key") else lookup(params, m[1])), text)
+    return re.sub(r"\$\{(.*?)\}", lambda m: str(lookup(known, m[1])), text)

@@ -1,6 +1,7 @@
 """Every rival defence keeps the protocol: made, kept, found again, differentiable, nothing else trained."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ WIDE = Threat(math.inf, 60.0, 1.0)
 RECIPE = {"epochs": 2, "rate": 2e-3, "batch": 8, "optimizer": "adamw", "schedule": "cycle"}
 SPECS: dict[str, dict[str, Any]] = {
     "prn": {"options": {"maps": 4, "blocks": 1}, "recipe": RECIPE},
-    "prn_det": {"options": {"maps": 4, "blocks": 1}, "training": {"images": 40}, "recipe": RECIPE},
+    "prn_det": {"upon": "prn", "options": {"maps": 4, "blocks": 1}, "training": {"images": 40}},
     "hgd": {"options": {"width": 4}, "recipe": RECIPE},
     "pixel_deflection": {"options": {"deflections": 20, "window": 3}},
     "jpeg": {"options": {"quality": 30}},
@@ -36,6 +37,13 @@ SPECS: dict[str, dict[str, Any]] = {
 TRANSFORMS = ("jpeg", "feature_distillation", "pixel_deflection")
 
 
+def made(name: str, network: nn.Module, material: Material) -> tuple[Defended, dict[str, Any]]:
+    """The defence of that row, built upon the one that it names."""
+    upon = SPECS[name].get("upon")
+    ready = replace(material, upon=made(upon, network, material)[0]) if upon else material
+    return defenses.make(name, network, SPECS[name], ready, seed=0)
+
+
 def test_every_rival_has_a_row_here() -> None:
     assert sorted(SPECS) == sorted(defenses.RIVALS)
 
@@ -44,13 +52,13 @@ def test_every_rival_has_a_row_here() -> None:
 def test_a_defence_is_made_kept_and_found_again(tmp_path: Path, network: nn.Module, images: Images, material: Material, name: str) -> None:
     frozen, x = weights_hash(network), images.pixels[:6].float()
     before = network(x)
-    defended, options = defenses.make(name, network, SPECS[name], material, seed=0)
+    defended, options = made(name, network, material)
     assert weights_hash(network) == frozen
     assert not defended.training
     assert not any(parameter.requires_grad for parameter in defended.parameters())
     path = tmp_path / "defenses" / name / "vgg16.safetensors"
     save_defense(path, name, defended, options)
-    again, _ = defenses.make(name, network, SPECS[name], material, seed=0)
+    again, _ = made(name, network, material)
     save_defense(tmp_path / "again.safetensors", name, again, options)
     assert path.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
     assert not any(key.startswith("network.") for key in read_tensors(path, "defense")[0])  # the frozen network is kept once
@@ -73,6 +81,11 @@ def test_unknown_defences_and_settings(network: nn.Module, material: Material) -
         feature_denoising(network, shape=(1, 12, 12), kind="median")
     with pytest.raises(StudyError, match="choose one of logits, features"):
         defenses.make("hgd", network, {**SPECS["hgd"], "training": {"guide": "pixels"}}, material, seed=0)
+    with pytest.raises(StudyError, match="takes its rectifier from a trained PRN: set upon to defenses/prn"):
+        defenses.make("prn_det", network, SPECS["prn_det"], material, seed=0)
+    wide, _ = defenses.make("prn", network, {**SPECS["prn"], "options": {"maps": 8, "blocks": 1}}, material, seed=0)
+    with pytest.raises(StudyError, match="differ in maps or blocks"):
+        defenses.make("prn_det", network, SPECS["prn_det"], replace(material, upon=wide), seed=0)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

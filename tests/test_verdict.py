@@ -30,10 +30,12 @@ def test_leaders_name_three_and_our_place() -> None:
 
 
 def test_training_seconds_are_for_one_network() -> None:
-    rows = [("units", "vgg16", 80.0), ("units", "vgg_f", 100.0), ("rivals", "prn", 60.0), ("white_box_rivals", "prn", 9.0)]
+    rows = [("units", "vgg16", 80.0), ("units", "vgg_f", 100.0)]
+    rows += [("rivals", "prn", 60.0), ("rivals", "prn_det", 8.0), ("white_box_rivals", "prn", 9.0)]
     minutes = pd.DataFrame(rows, columns=["stage", "network", "cpu_seconds"])
     assert training_seconds("ours", minutes) == 90.0
     assert training_seconds("prn", minutes) == 30.0
+    assert training_seconds("prn_det", minutes) == 34.0  # the rectifier is PRN's
     assert training_seconds("undefended", minutes) == 0.0
     assert math.isnan(training_seconds("hgd", minutes))
     assert math.isnan(training_seconds("ours", None))

@@ -44,11 +44,15 @@ class Defended(nn.Module):
 
 @dataclass(frozen=True)
 class Material:
-    """What a defence may learn from: training images and the network's training bank, the same for all."""
+    """What a defence may learn from: training images and the network's training bank, the same for all.
+
+    ``upon`` is a defence trained before, for one that is built upon it.
+    """
 
     images: Images
     bank: Bank
     layers: tuple[str, ...]
+    upon: "Defended | None" = None
 
 
 def straight_through(x: Tensor, changed: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
-from regen_lib.defenses import prn as rectifying
-from regen_lib.defenses.base import Material
+from regen_lib.defenses.base import Defended, Material
 from regen_lib.defenses.prn import PRN
+from regen_lib.errors import StudyError
 from regen_lib.images import as_input
 from regen_lib.inference import draw
 from regen_lib.reproducible import generator
@@ -60,19 +60,19 @@ def prn_det(network: nn.Module, *, channels: int, size: int, maps: int = 64, blo
 def train(
     defended: DetectingPRN,
     material: Material,
-    recipe: Recipe,
+    recipe: Recipe | None,  # noqa: ARG001  # scikit-learn's solver needs none
     *,
     seed: int,
     name: str,
-    probability: float = 0.5,
     images: int = 4000,
     alarms: float = 0.05,
-) -> list[float]:
-    """Train the rectifier, then the detector on ``images`` training images, each clean and perturbed.
+) -> None:
+    """Take the rectifier of a trained PRN, and train the detector on ``images`` training images, each clean and perturbed.
 
     A linear SVM on standardised features; its threshold leaves ``alarms`` of held-out clean images above it.
+    :class:`StudyError` unless ``material.upon`` is a PRN of the same shape.
     """
-    losses = rectifying.train(defended, material, recipe, seed=seed, name=name.replace("prn_det", "prn"), probability=probability)
+    defended.rectifier.load_state_dict(rectifier_of(material.upon, defended))
     rng = generator(seed, "detector", name)
     x = as_input(material.images.first(images).pixels)
     v = material.bank.perturbations[draw(len(x), len(material.bank), rng)]
@@ -88,4 +88,14 @@ def train(
     held_out = np.quantile(rows["clean"][fitted:] @ weight, 1 - alarms)
     defended.weight.copy_(torch.from_numpy(weight))
     defended.bias.fill_(-float(held_out))
-    return losses
+
+
+def rectifier_of(trained: Defended | None, like: PRN) -> dict[str, Tensor]:
+    """The weights of the rectifier in ``trained``."""
+    if not isinstance(trained, PRN):
+        raise StudyError("prn_det takes its rectifier from a trained PRN: set upon to defenses/prn")
+    weights = trained.rectifier.state_dict()
+    shapes, own = ({key: t.shape for key, t in part.items()} for part in (weights, like.rectifier.state_dict()))
+    if shapes != own:
+        raise StudyError("prn_det and the PRN that it is built upon differ in maps or blocks: give both the same options")
+    return weights
