@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from benchmarks.program import control, earlier
+from benchmarks.program import JUDGES, control, earlier
 from regen_lib import defenses
 from regen_lib.artifacts import load_perturbations, write_table
 from regen_lib.banks import load_bank
@@ -55,7 +55,7 @@ def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], d
     """A row for every defence and share, one network."""
     seed = params["study"]["seed"]
     network = load_network(data / f"networks/{name}.safetensors")
-    folder, images = data / "banks" / name, splits["validation"].first(params["evaluation"]["images"])
+    folder, images = data / "banks" / name, splits["validation"].first(JUDGES)
     banks = {"tuning": load_bank(folder / "tuning.safetensors", network=network)}
     material = Material(splits["train"], load_bank(folder / "train.safetensors", network=network), tuple(params["units"][name]))
     bare = predict(network, images.pixels)

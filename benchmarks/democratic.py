@@ -63,7 +63,7 @@ def measure(options: argparse.Namespace) -> None:
     params = load_params(Path("params.yaml"))
     start(params["study"]["threads"])
     splits, spec = load_images(options.data / "images.safetensors"), params["comparison"]
-    images = unseen(splits["validation"], params["evaluation"]["images"])
+    images = unseen(splits["validation"])
     values = product(options.networks or params["study"]["networks"], [options.settled], options.epsilons, options.seeds)
     plans = [dict(zip(KEYS, each, strict=True)) for each in values]
     done = earlier(options.table, plans)

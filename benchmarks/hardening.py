@@ -15,7 +15,7 @@ import pandas as pd
 from torch import nn
 
 from benchmarks.attacker import attacked
-from benchmarks.program import control, earlier
+from benchmarks.program import JUDGES, control, earlier
 from regen_lib.artifacts import write_table
 from regen_lib.banks import load_bank
 from regen_lib.images import Images, load_images
@@ -50,7 +50,7 @@ def rows(
 ) -> Iterator[pd.DataFrame]:
     """One training, attacked ``after`` those rounds."""
     name, spec = params["secondary"]["fig6_network"], params["secondary"]["fig6"]["banks"]["uap"]
-    attacker, images = {**spec, "split": "train", "start": START}, splits["validation"].first(params["secondary"]["evaluation"]["images"])
+    attacker, images = {**spec, "split": "train", "start": START}, splits["validation"].first(JUDGES)
     network = load_network(data / f"networks/{name}.safetensors")
     for done, defended in enumerate(hardened(params, network, splits, data, plan, max(after))):
         if done in after:

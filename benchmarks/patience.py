@@ -49,7 +49,7 @@ def measure(options: argparse.Namespace) -> None:
     params = load_params(Path("params.yaml"))
     start(params["study"]["threads"])
     splits = load_images(options.data / "images.safetensors")
-    images = unseen(splits["validation"], params["secondary"]["evaluation"]["images"])
+    images = unseen(splits["validation"])
     plans = list(cases(params, options.defenses, options.efforts))
     done = earlier(options.table, [keys for keys, _ in plans])
     for keys, spec in tqdm(plans, desc="attacks"):

@@ -32,7 +32,10 @@ def control(
     return status(partial(measure, parser.parse_args(arguments)))
 
 
-def unseen(validation: Images, count: int) -> Images:
+JUDGES = 5000  # validation images that a control judges on
+
+
+def unseen(validation: Images, count: int = JUDGES) -> Images:
     """The last ``count`` validation images: attackers take theirs from the first."""
     return Images(validation.pixels[-count:], validation.labels[-count:])
 

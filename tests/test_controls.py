@@ -42,7 +42,7 @@ def hardening_params() -> dict[str, Any]:
         "recipe": {"epochs": 1, "rate": 0.05, "batch": 16},
         "attacks": {"signs": signs},
     }
-    secondary = {"fig6_network": "vgg16", "training": training, "fig6": {"banks": {"uap": attacker}}, "evaluation": {"images": 40}}
+    secondary = {"fig6_network": "vgg16", "training": training, "fig6": {"banks": {"uap": attacker}}}
     return {"study": {"seed": 0}, "secondary": secondary}
 
 
@@ -52,6 +52,7 @@ def test_hardening_is_attacked_after_the_rounds_asked_for(
     """On training images, and judged on validation images; more seeds and shares are other trainings, the same ones the same rows."""
     splits = {"train": images, "validation": Images(images.pixels.flip(0), images.labels.flip(0))}
     monkeypatch.setattr(hardenings, "START", 0)
+    monkeypatch.setattr(hardenings, "JUDGES", 40)
     monkeypatch.setattr(hardenings, "load_network", lambda _path: network)
     monkeypatch.setattr(hardenings, "load_bank", lambda _path, network: material.bank)
     monkeypatch.setattr(hardenings, "load_units", lambda _path, model: regenerate(model, ["conv1_1"], residual=0.0, generator=rng()))
@@ -156,11 +157,12 @@ def test_less_training_is_less_of_the_same(
         seen.append({"defense": defense, "seed": seed, **spec})
         return model, {}
 
+    monkeypatch.setattr(shares, "JUDGES", 48)
     monkeypatch.setattr(shares, "load_network", lambda _path: network)
     monkeypatch.setattr(shares, "load_bank", lambda _path, network: material.bank)
     monkeypatch.setattr(shares.defenses, "make", record)
     rivals = {name: {"options": {"a": 1}, "recipe": {"epochs": 2, "images": 1000}} for name in ("prn", "hgd")}
-    params = {"study": {"seed": 3}, "evaluation": {"images": 48}, "units": {"n": ["conv1_1"]}, "rivals": rivals}
+    params = {"study": {"seed": 3}, "units": {"n": ["conv1_1"]}, "rivals": rivals}
     rows = pd.concat(shares.judged(params, "n", {"train": images, "validation": images}, tmp_path, ["prn", "hgd"]))
     assert [(call["defense"], call["recipe"]["images"]) for call in seen] == [(d, 1000 * s) for d in ("prn", "hgd") for s in shares.SHARES]
     assert all(call["recipe"]["epochs"] == 2 and call["options"] == {"a": 1} and call["seed"] == 3 for call in seen)
