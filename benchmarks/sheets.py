@@ -86,8 +86,9 @@ MOVED = 0.05  # of a fooling ratio: what changes an answer
 FIFTH = 0.2  # of the undefended network's targeted success: what Democratic Training promises to leave at most
 CELL = ("network", "defense", "attack", "attack_network", "sweep", "value")  # what names a cell, as far as a table has it
 SAME = ("table1", "table2", "table3", "figS2")  # tables that the second run made with the first one's parameters
-UNCHANGED = ("networks", "uaps", "units", "spgd", "sga", "gap", "nag", "fff", "gd_uap", "singular_fool", "evaluation", "ablation", "fig6")
-CHANGED = ("comparison", "democratic_training")  # stages, and rivals, whose parameters were others on the other day
+UNCHANGED = ("networks", "uaps", "units", "spgd", "sga", "gap", "nag", "fff", "gd_uap", "singular_fool", "ablation", "fig6")
+WHITE_BOX = ("white_box", "white_box_hardened", "white_box_rivals")
+CHANGED = (*WHITE_BOX, "evaluation", "generalization", "secondary", "comparison", "prn_det")  # other parameters on the other day
 
 
 def second_run(first: Path, second: Path) -> str:
@@ -95,13 +96,14 @@ def second_run(first: Path, second: Path) -> str:
     cells = pd.concat([paired(pd.read_csv(first / f"{table}.csv"), pd.read_csv(second / f"{table}.csv")) for table in SAME])
     sides = [cells[cells.defense == "undefended"].apart, cells[cells.defense != "undefended"].apart]
     fooled = pd.read_csv(second / "fig6_test.csv").set_index("defense").loc["hardened"]
-    trained = yaml.safe_load((second / "params.yaml").read_text())["secondary"]["training"]["rounds"]
+    params = yaml.safe_load((second / "params.yaml").read_text())
+    trained = params["secondary"]["training"]["rounds"]
     taken = [pd.read_csv(run / "minutes.csv").groupby("stage").cpu_seconds.sum() for run in (first, second)]
     slower = taken[1][list(UNCHANGED)].sum() / taken[0][list(UNCHANGED)].sum()
     machine = pd.read_csv(second / "minutes.csv").machine.iloc[0]
     return (
-        f"On {machine}, with the same parameters (Tables 1 to 3, Fig. S2): {cells.outside.sum()} of {len(cells)} cells outside of the "
-        f"first run's 95 % interval; apart by {sides[0].mean():.3f} in the mean and {sides[0].max():.3f} at most undefended, "
+        f"On {machine}, with the same parameters (Tables 1 to 3, Fig. S2, on {params['evaluation']['images']:,} test images): "
+        f"{cells.outside.sum()} of {len(cells)} cells outside of the first run's 95 % interval; apart by {sides[0].mean():.3f} in the mean and {sides[0].max():.3f} at most undefended, "
         f"by {sides[1].mean():.3f} and {sides[1].max():.3f} with units. White-box UAP attacker against units hardened for {trained} rounds "
         f"(Fig. 6): best fooling ratio {fooled.fooling_own:.2f} on its own images, {fooled.fooling_ratio:.2f} on test images. "
         f"{homes(first, second)} Stages with unchanged parameters took {slower:.1f} times the first run's CPU time."
@@ -215,7 +217,7 @@ def another_day(here: pd.DataFrame, other: pd.DataFrame) -> str:
     totals = [both[column].sum() / 60 for column in ("cpu_seconds", "cpu_seconds_other")]
     return (
         f"The same stages on another day, same kind of processor, same results to the byte: {totals[1]:.1f} CPU-minutes, where these took "
-        f"{totals[0]:.1f}; four stages of five took {low:.2f} to {high:.2f} times as long. Left out: {' and '.join(CHANGED)}, "
+        f"{totals[0]:.1f}; four stages of five took {low:.2f} to {high:.2f} times as long. Left out: {', '.join(CHANGED)}, "
         "which had other parameters."
     )
 
