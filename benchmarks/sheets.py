@@ -103,7 +103,8 @@ def second_run(first: Path, second: Path) -> str:
     machine = pd.read_csv(second / "minutes.csv").machine.iloc[0]
     return (
         f"On {machine}, with the same parameters (Tables 1 to 3, Fig. S2, on {params['evaluation']['images']:,} test images): "
-        f"{cells.outside.sum()} of {len(cells)} cells outside of the first run's 95 % interval; apart by {sides[0].mean():.3f} in the mean and {sides[0].max():.3f} at most undefended, "
+        f"{cells.outside.sum()} of {len(cells)} cells outside of the first run's 95 % interval; apart by {sides[0].mean():.3f} in the mean "
+        f"and {sides[0].max():.3f} at most undefended, "
         f"by {sides[1].mean():.3f} and {sides[1].max():.3f} with units. White-box UAP attacker against units hardened for {trained} rounds "
         f"(Fig. 6): best fooling ratio {fooled.fooling_own:.2f} on its own images, {fooled.fooling_ratio:.2f} on test images. "
         f"{homes(first, second)} Stages with unchanged parameters took {slower:.1f} times the first run's CPU time."
