@@ -26,13 +26,6 @@ def known_rival(name: str) -> str:
     return name
 
 
-def known_ground(folder: str) -> str:
-    """``folder``, if it is one in the study's data that a defence may be built upon."""
-    if folder != "networks" and folder.removeprefix("defenses/") not in RIVALS:
-        raise ValueError(f"upon is {folder!r}: choose networks, or defenses/ and one of {', '.join(RIVALS)}")
-    return folder
-
-
 Name = Annotated[str, AfterValidator(known_network)]
 
 
@@ -121,7 +114,7 @@ class Variant(Section):
 class Rival(Section):
     """Notebook 04b, one defence: what it is built upon and with, what its training takes, and the recipe."""
 
-    upon: Annotated[str, AfterValidator(known_ground)]
+    upon: str
     options: dict[str, Any]
     training: dict[str, Any]
     recipe: RecipeSection | None

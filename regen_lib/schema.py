@@ -205,6 +205,9 @@ class Params(Section):
         for name in (self.filter_norms.bank, self.masking.bank):
             if name not in made | set(self.attacks.banks):
                 raise ValueError(f"filter_norms or masking names the bank {name!r}: give it a row in attacks or unseen")
+        for name, rival in self.rivals.items():
+            if rival.upon not in {"networks", *(f"defenses/{other}" for other in self.rivals if other != name)}:
+                raise ValueError(f"rivals.{name}.upon is {rival.upon!r}: choose networks, or defenses/ and the name of another row")
         for name in self.secondary.fig6_defenses:
             if name not in {"undefended", "ours", "hardened", *self.rivals}:
                 raise ValueError(f"secondary.fig6_defenses names {name!r}: give it a row in rivals")

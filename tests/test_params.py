@@ -68,7 +68,8 @@ def test_default_is_the_laptop() -> None:
         ("masking.bank", "cosine", r"filter_norms or masking names the bank 'cosine': give it a row"),
         ("study.memory_format", "blocked", r"'channels_last' or 'contiguous'"),
         ("rivals.prn.recipe.compile", "default", r"rivals\.prn: .*serves Eq\. 7.s loss, not a rival.s own"),
-        ("rivals.prn.upon", "data/networks", r"rivals\.prn.*upon is 'data/networks': choose networks, or defenses/ and one of"),
+        ("rivals.prn.upon", "data/networks", r"rivals\.prn\.upon is 'data/networks': choose networks, or defenses/ and the name"),
+        ("rivals.prn.upon", "defenses/prn", r"rivals\.prn\.upon is 'defenses/prn': choose"),
         ("evaluation.images", "many", r"evaluation\.images"),
     ],
 )

@@ -53,6 +53,12 @@ def test_dependencies_are_the_files_that_are_used(stage: Stage) -> None:
     assert code == expected
 
 
+def test_a_rival_waits_for_what_it_is_built_upon() -> None:
+    rows = yaml.safe_load((REPOSITORY / "profiles/laptop.yaml").read_text())["rivals"]
+    waits = {stage.rival: f"data/{rows[stage.rival]['upon']}" in stage.deps for stage in stages() if stage.name.startswith("rivals@")}
+    assert waits == dict.fromkeys(rows, True)
+
+
 def defenses_of(stage: Stage) -> list[str]:
     """The defences that a stage builds by name."""
     params = yaml.safe_load((REPOSITORY / "profiles/laptop.yaml").read_text())
