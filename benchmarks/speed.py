@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks import speed_attacks, speed_growth, speed_kernels, speed_limits, speed_processes, speed_stage, speed_units
 from benchmarks.timing import Row
@@ -69,7 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     table = pd.read_csv(target) if target.is_file() else pd.DataFrame()
     for part in tqdm(options.only, desc="parts"):
         try:
-            found = pd.DataFrame(PARTS[part](device))
+            with threadpool_limits(1):  # NumPy's BLAS has threads of its own, which make small vectors slower and cost CPU time
+                found = pd.DataFrame(PARTS[part](device))
         except StudyError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

@@ -4,17 +4,19 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
-from benchmarks import plain, speed_limits, speed_stage
+from benchmarks import plain, speed, speed_limits, speed_stage
 from benchmarks.speed import met
-from benchmarks.timing import medians, row
+from benchmarks.timing import Row, medians, row
 from regen_lib.attacks.sga import sga
 from regen_lib.attacks.spgd import spgd
 from regen_lib.banks import Threat
@@ -103,3 +105,19 @@ def test_a_blank_stage_is_a_notebook_that_the_study_runs(tmp_path: Path) -> None
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "build/executed/blank.json").read_text())["cpu_seconds"] > 0
+
+
+def test_what_is_measured_runs_on_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy's BLAS too, whose threads torch does not know of."""
+    seen: list[int] = []
+
+    def part(_device: torch.device) -> Iterator[Row]:
+        seen.extend(pool["num_threads"] for pool in threadpool_info())
+        yield row("part", "case", 1.0, 1.0, "itself", "")
+
+    monkeypatch.setattr(speed, "RESULTS", tmp_path)
+    monkeypatch.setitem(speed.PARTS, "limits", part)
+    with threadpool_limits(2):
+        assert speed.main(["--only", "limits"]) == 0
+    assert seen
+    assert set(seen) == {1}

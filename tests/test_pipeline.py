@@ -19,6 +19,7 @@ from regen_lib.defenses import RIVALS
 from regen_lib.errors import StudyError
 from regen_lib.evaluation import COLUMNS
 from regen_lib.params import load_params
+from regen_lib.verdict import UPON
 from tests.closure import REPOSITORY, closure, notebook_source
 from tests.pipeline import Stage, stages
 
@@ -57,6 +58,7 @@ def test_a_rival_waits_for_what_it_is_built_upon() -> None:
     rows = yaml.safe_load((REPOSITORY / "profiles/laptop.yaml").read_text())["rivals"]
     waits = {stage.rival: f"data/{rows[stage.rival]['upon']}" in stage.deps for stage in stages() if stage.name.startswith("rivals@")}
     assert waits == dict.fromkeys(rows, True)
+    assert {name: row["upon"].removeprefix("defenses/") for name, row in rows.items() if row["upon"] != "networks"} == UPON
 
 
 def defenses_of(stage: Stage) -> list[str]:
