@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from regen_lib import devices, distributed
+from regen_lib import devices, distributed, memory
 
 
 def generator(seed: int, *names: object) -> torch.Generator:
@@ -32,6 +32,7 @@ def start(threads: int) -> None:
     Denormals are flushed to zero: on a CPU they slow small networks several-fold and change no printed digit.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    memory.keep_freed()
     torch.set_num_threads(threads)
     device = devices.best()
     devices.use(device)

@@ -72,7 +72,7 @@ def train(
     A linear SVM on standardised features; its threshold leaves ``alarms`` of held-out clean images above it.
     :class:`StudyError` unless ``material.upon`` is a PRN of the same shape.
     """
-    defended.rectifier.load_state_dict(rectifier_of(material.upon, defended))
+    take_rectifier(defended, material.upon)
     rng = generator(seed, "detector", name)
     x = as_input(material.images.first(images).pixels)
     v = material.bank.perturbations[draw(len(x), len(material.bank), rng)]
@@ -90,12 +90,11 @@ def train(
     defended.bias.fill_(-float(held_out))
 
 
-def rectifier_of(trained: Defended | None, like: PRN) -> dict[str, Tensor]:
-    """The weights of the rectifier in ``trained``."""
+def take_rectifier(defended: PRN, trained: Defended | None) -> None:
+    """Give ``defended`` the weights of the rectifier in ``trained``."""
     if not isinstance(trained, PRN):
         raise StudyError("prn_det takes its rectifier from a trained PRN: set upon to defenses/prn")
-    weights = trained.rectifier.state_dict()
-    shapes, own = ({key: t.shape for key, t in part.items()} for part in (weights, like.rectifier.state_dict()))
-    if shapes != own:
-        raise StudyError("prn_det and the PRN that it is built upon differ in maps or blocks: give both the same options")
-    return weights
+    try:
+        defended.rectifier.load_state_dict(trained.rectifier.state_dict())
+    except RuntimeError as error:
+        raise StudyError("prn_det and the PRN that it is built upon differ in maps or blocks: give both the same options") from error
