@@ -1,7 +1,15 @@
 """Every kernel against its twin (in Triton's interpreter where there is no GPU), and every twin against something else."""
 
+import importlib.util
+import json
 import math
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +20,7 @@ from regen_lib import kernels
 from regen_lib.banks import Threat
 from regen_lib.kernels import deepfool_step, perturb, regenerate, universal_step, walks
 
+ROOT = Path(__file__).parent.parent
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
 RELATIVE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
@@ -35,6 +44,37 @@ def test_the_rule_of_dispatch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "triton", None)
     assert not kernels.fused(rand(1))
     assert kernels.jit(len) is len
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What the compiler makes of each launch: the kernel's name, the bytes that a thread spills, and the PTX."""
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TRITON_")}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.compile_work"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_every_kernel_compiles_for_an_h100(compiled: list[dict[str, Any]]) -> None:
+    """The interpreter takes what the compiler does not, so that passing in it is not enough."""
+    sources = "".join(path.read_text() for path in (ROOT / "regen_lib/kernels").glob("*.py"))
+    assert {launch["kernel"] for launch in compiled} == set(re.findall(r"(_\w+)\[.*\]\(", sources))
+    assert not any(launch["spilled"] for launch in compiled)
+
+
+def test_the_compiler_finds_what_makes_kernels_fast(compiled: list[dict[str, Any]]) -> None:
+    """Reads and writes of 16 bytes where sizes allow them; tensor cores for the 16-bit matrix products, none for float32's."""
+    for name in ("_perturb", "_step", "_signs", "_sphere"):
+        assert any("st.global.v4.b32" in launch["ptx"] for launch in compiled if launch["kernel"] == name), name
+    for launch in compiled:
+        if launch["kernel"] in ("_gather", "_scatter"):
+            half = "bf16" in launch["ptx"] or "f16" in launch["ptx"]
+            assert ("mma" in launch["ptx"]) == half
 
 
 IMAGES = [(1, 1, 5, 5), (4, 3, 9, 7), (3, 2, 40, 33)]

@@ -4,8 +4,6 @@ One program an image reads its k - 1 gradients once for their norms and the near
 or candidate is ever written.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -47,7 +45,7 @@ def kernel(outputs: Tensor, gradients: Tensor, classes: Tensor) -> Tensor:
 
 @jit
 def _step(  # type: ignore[no-untyped-def]
-    outputs: Any, gradients: Any, classes: Any, result: Any, count, logits, size,
+    outputs, gradients, classes, result, count, logits, size,
     OTHERS: tl.constexpr, BLOCK: tl.constexpr, TINY: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
     image = tl.program_id(0).to(tl.int64)

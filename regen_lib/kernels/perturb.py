@@ -3,8 +3,6 @@
 ``clip`` to [0, 255] and the normalisation are both left out on request.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -56,7 +54,7 @@ def kernel(pixels: Tensor, v: Tensor, choice: Tensor, clip: bool, normal: tuple[
 
 @jit
 def _perturb(  # type: ignore[no-untyped-def]
-    pixels: Any, v: Any, choice: Any, mean: Any, std: Any, out: Any, size, channels,
+    pixels, v, choice, mean, std, out, size, channels,
     CLIP: tl.constexpr, NORMAL: tl.constexpr, BLOCK: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
     image = tl.program_id(1).to(tl.int64)

@@ -4,8 +4,6 @@ The gather of R is part of the first 1x1 convolution, the skip and the scatter a
 layer's output itself: the channels outside R are neither read nor copied. For inference; training needs what was written over.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
@@ -72,7 +70,7 @@ def scatter_kernel(hidden: Tensor, channels: Tensor, weight: Tensor, features: T
 
 @jit
 def _gather(  # type: ignore[no-untyped-def]
-    features: Any, channels: Any, weight: Any, hidden: Any, rows, total, inputs, outputs,
+    features, channels, weight, hidden, rows, total, inputs, outputs,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
@@ -92,7 +90,7 @@ def _gather(  # type: ignore[no-untyped-def]
 
 @jit
 def _scatter(  # type: ignore[no-untyped-def]
-    hidden: Any, channels: Any, weight: Any, features: Any, rows, total, inputs, outputs,
+    hidden, channels, weight, features, rows, total, inputs, outputs,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)

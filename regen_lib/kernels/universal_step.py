@@ -5,7 +5,6 @@ the step and the projection are one pass over the gradients.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +45,7 @@ def kernel(v: Tensor, gradients: Tensor, size: float, norm: float, xi: float) ->
 
 
 @jit
-def _summed(gradients: Any, lane, images, values, at, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
+def _summed(gradients, lane, images, values, at, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
     total = tl.zeros((BLOCK,), tl.float32)
     for image in range(images):
         total += tl.load(gradients + (lane * images + image) * values + at, mask=at < values, other=0.0)
@@ -54,7 +53,7 @@ def _summed(gradients: Any, lane, images, values, at, BLOCK: tl.constexpr):  # t
 
 
 @jit
-def _signs(v: Any, gradients: Any, result: Any, images, values, size, xi, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
+def _signs(v, gradients, result, images, values, size, xi, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
     lane = tl.program_id(1).to(tl.int64)
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     total = _summed(gradients, lane, images, values, at, BLOCK)
@@ -65,7 +64,7 @@ def _signs(v: Any, gradients: Any, result: Any, images, values, size, xi, BLOCK:
 
 @jit
 def _sphere(  # type: ignore[no-untyped-def]
-    v: Any, gradients: Any, result: Any, images, values, size, xi, BLOCK: tl.constexpr, TINY: tl.constexpr,  # noqa: N803
+    v, gradients, result, images, values, size, xi, BLOCK: tl.constexpr, TINY: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
     lane = tl.program_id(0).to(tl.int64)
     vv, vg, gg = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
@@ -75,6 +74,7 @@ def _sphere(  # type: ignore[no-untyped-def]
         x = tl.load(v + lane * values + at, mask=at < values, other=0.0)
         tl.store(result + lane * values + at, g, mask=at < values)
         vv, vg, gg = vv + x * x, vg + x * g, gg + g * g
+    tl.debug_barrier()  # what is read below is what another thread may have written above
     stride = size / tl.maximum(tl.sqrt(tl.sum(gg)), TINY)
     length = tl.sqrt(tl.maximum(tl.sum(vv) + 2 * stride * tl.sum(vg) + stride * stride * tl.sum(gg), 0.0))
     scale = tl.minimum(xi / tl.maximum(length, TINY), 1.0)

@@ -4,8 +4,6 @@
 one launch, however long each takes. Everything is float64.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -43,12 +41,13 @@ def twin(gram: Tensor, c: Tensor, u: Tensor, steps: Tensor, alpha: Tensor, membe
 def kernel(gram: Tensor, c: Tensor, u: Tensor, steps: Tensor, alpha: Tensor, member: Tensor, limit: Tensor) -> None:
     """The same in one launch; the limit is a tensor because Triton would round a number to float32."""
     count, members = c.shape
-    _walk[(count,)](gram, c, u, steps, alpha, member, limit, len(alpha), count, members, WIDTH=triton.next_power_of_2(members))
+    width = triton.next_power_of_2(members)
+    _walk[(count,)](gram, c, u, steps, alpha, member, limit, len(alpha), count, members, WIDTH=width, num_warps=1)
 
 
 @jit
 def _walk(  # type: ignore[no-untyped-def]
-    gram: Any, c: Any, u: Any, steps: Any, alpha: Any, member: Any, limit, most, count, members,
+    gram, c, u, steps, alpha, member, limit, most, count, members,
     WIDTH: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
     walk = tl.program_id(0).to(tl.int64)
