@@ -11,7 +11,7 @@ from regen_lib.attacks import make
 from regen_lib.evaluation import evaluate
 from regen_lib.images import Images
 from regen_lib.inference import predict
-from regen_lib.minutes import processor
+from regen_lib.machine import processor
 
 KEPT = ("network", "images", "clean_accuracy", "accuracy", "restoration", "fooling_ratio")
 

@@ -22,7 +22,7 @@ from regen_lib.defenses.base import Material
 from regen_lib.evaluation import evaluate
 from regen_lib.images import Images, load_images
 from regen_lib.inference import predict
-from regen_lib.minutes import processor
+from regen_lib.machine import processor
 from regen_lib.networks import load_network
 from regen_lib.params import load_params
 from regen_lib.progress import tqdm

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.timing import medians
 from regen_lib.artifacts import write_table
-from regen_lib.minutes import processor
+from regen_lib.machine import processor
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task, multiply_adds
 from regen_lib.params import load_params

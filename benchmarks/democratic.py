@@ -23,8 +23,8 @@ from regen_lib.banks import Bank, load_bank
 from regen_lib.defenses.base import Material
 from regen_lib.images import Images, load_images
 from regen_lib.inference import draw, predict
+from regen_lib.machine import processor
 from regen_lib.metrics import proportion_interval
-from regen_lib.minutes import processor
 from regen_lib.networks import load_network
 from regen_lib.params import load_params
 from regen_lib.progress import tqdm

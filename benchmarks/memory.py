@@ -26,7 +26,7 @@ from regen_lib.decoded import SIZE, prepare
 from regen_lib.image_folder import Streamed
 from regen_lib.images import load_images
 from regen_lib.inference import predict
-from regen_lib.minutes import processor
+from regen_lib.machine import processor
 from regen_lib.networks.blocks import Normalize
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import start

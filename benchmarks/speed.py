@@ -1,10 +1,10 @@
 """Speed as ratios, each measured side by side in one run: ``python -m benchmarks.speed``, parts of it with ``--only``.
 
 Algorithm 1 against the literal loop and against writing its result; UAP against the Adversarial Robustness Toolbox; sPGD and SGA
-against plain loops; units' training steps and inference against the bare network; memory formats; steps against matrix products;
-perturb against a copy; on a GPU every kernel against its twin; growth; two processes against one; what a stage costs besides its
-work. Medians of five after a warm-up; one thread on a CPU. Writes ``benchmarks/results/speed-<cpu or gpu>.csv`` after each part,
-so that a kill loses one.
+against plain loops; units' training steps and inference against the bare network; memory formats; steps against matrix products,
+and with freed memory given back; perturb against a copy; on a GPU every kernel against its twin; growth; two processes against
+one; what a stage costs besides its work. Medians of five after a warm-up; one thread on a CPU. Writes
+``benchmarks/results/speed-<cpu or gpu>.csv`` after each part, so that a kill loses one.
 """
 
 import argparse
@@ -18,11 +18,11 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks import speed_attacks, speed_growth, speed_kernels, speed_limits, speed_processes, speed_stage, speed_units
+from benchmarks import speed_attacks, speed_growth, speed_kernels, speed_limits, speed_memory, speed_processes, speed_stage, speed_units
 from benchmarks.timing import Row
 from regen_lib.artifacts import write_bytes
 from regen_lib.errors import StudyError
-from regen_lib.minutes import processor
+from regen_lib.machine import processor
 from regen_lib.progress import tqdm
 from regen_lib.reproducible import start
 
@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[torch.device], Iterator[Row]]] = {
     "steps": speed_units.steps,
     "layouts": speed_units.layouts,
     "limits": speed_limits.limits,
+    "memory": lambda _device: speed_memory.freed(),
     "bandwidth": speed_units.bandwidth,
     "kernels": speed_kernels.kernels,
     "growth": speed_growth.growth,

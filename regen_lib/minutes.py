@@ -4,8 +4,6 @@
 """
 
 import json
-import platform
-import re
 import sys
 from pathlib import Path
 
@@ -15,18 +13,8 @@ import yaml
 from regen_lib import report
 from regen_lib.artifacts import write_table
 from regen_lib.errors import StudyError
+from regen_lib.machine import processor
 from regen_lib.study import EXECUTED
-
-VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # the widest first
-
-
-def processor() -> str:
-    """The processor's name, as Linux has it, and its widest vectors, on which the speed of a convolution depends."""
-    path = Path("/proc/cpuinfo")
-    info = path.read_text() if path.is_file() else ""
-    names = re.findall(r"model name\s*: (.*)", info) or [platform.machine()]
-    vectors = [title for flag, title in VECTORS.items() if re.search(rf"^flags\s*:.*\b{flag}\b", info, re.MULTILINE)]
-    return ", ".join([names[0], *vectors[:1]])
 
 
 def collect(folder: Path, lock: Path) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from regen_lib import minutes, report
+from regen_lib import machine, report
 from regen_lib.errors import StudyError
 from regen_lib.minutes import collect
 from regen_lib.study import usage
@@ -50,8 +50,8 @@ def test_stages_become_rows(tmp_path: Path) -> None:
 def test_a_processor_is_named_with_its_vectors(info: str | None, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "is_file", lambda _path: info is not None)
     monkeypatch.setattr(Path, "read_text", lambda _path: info)
-    monkeypatch.setattr(minutes.platform, "machine", lambda: "riscv")
-    assert minutes.processor() == name
+    monkeypatch.setattr(machine.platform, "machine", lambda: "riscv")
+    assert machine.processor() == name
 
 
 def test_the_readmes_minutes_with_and_without_the_rivals(tmp_path: Path) -> None:
