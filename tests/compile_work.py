@@ -46,7 +46,9 @@ def compile_only(kernel: Any, *arguments: Any, grid: tuple[int, ...], warmup: bo
     aligned = {at[key]: ALIGNED for key, value in given.items() if key not in constants and multiple(value)}
     source = ASTSource(fn=kernel, signature=signature, constexprs={at[key]: value for key, value in constants.items()}, attrs=aligned)
     compiled = triton.compile(source, target=H100, options=options)
-    print(json.dumps({"kernel": kernel.__name__, "spilled": spilled(compiled.asm["cubin"]), "ptx": compiled.asm["ptx"]}))
+    ones = any(key not in named for key in constants)
+    line = {"kernel": kernel.__name__, "ones": ones, "spilled": spilled(compiled.asm["cubin"]), "ptx": compiled.asm["ptx"]}
+    print(json.dumps(line))
 
 
 def typed(value: Any) -> str:
@@ -84,11 +86,19 @@ def main() -> None:
             regenerate.scatter_kernel(hidden, channels, draw(side // 2, side // 2, dtype=dtype), features)
         perturb.kernel(pixels, v, choice, False, None, torch.float32)
         deepfool_step.kernel(draw(2, 10), draw(3, 2, 3, side, side), draw(2, 4, dtype=torch.long))
-        for norm in (math.inf, 2.0):
-            universal_step.kernel(v, draw(4, 5, 3, side, side), 1.0, norm, 10.0)
+        for norm, images in ((math.inf, 1), (math.inf, 5), (2.0, 1), (2.0, 5)):
+            universal_step.kernel(v, draw(4, images, 3, side, side), 1.0, norm, 10.0)
         gram, limit = draw(25, 25).double(), draw(()).double()
         c, steps, alpha, member = draw(side, 25).double(), draw(side).long(), draw(50, side).double(), draw(50, side).long()
         walks.kernel(gram, c, c.clone(), steps, alpha, member, limit)
+    one = draw(1, 1, 5, 5)  # Triton takes arguments that are 1 for constants
+    perturb.kernel(one.byte(), one, draw(1, dtype=torch.long), True, (draw(1), draw(1)), torch.float32)
+    features = draw(1, 2, 5, 5).contiguous(memory_format=torch.channels_last)
+    regenerate.gather_kernel(features, torch.arange(1), draw(1, 1))
+    regenerate.scatter_kernel(one, torch.arange(1), draw(1, 1), features)
+    deepfool_step.kernel(draw(1, 2), one[None], draw(1, 2, dtype=torch.long))
+    double, whole = draw(1, 1).double(), draw(1).long()
+    walks.kernel(double, double, double, whole, double, whole[None], draw(()).double())
 
 
 if __name__ == "__main__":
