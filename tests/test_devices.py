@@ -94,6 +94,12 @@ def test_draws_come_from_the_cpu_and_arrive_on_the_device() -> None:
     assert torch.equal(weight, expected)
 
 
+def test_float32_is_float32_on_a_gpu() -> None:
+    """Neither convolutions nor matrix products may take TensorFloat-32 for it."""
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
 @pytest.mark.parametrize(("side", "most", "expected"), [(28, 125, 125), (32, 250, 250), (64, 125, 31), (224, 125, 2), (224, 10, 1)])
 def test_fewer_large_images_at_once_on_a_cpu(side: int, most: int, expected: int) -> None:
     pixels = torch.empty(1, 3, side, side, dtype=torch.uint8)
