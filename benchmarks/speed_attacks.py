@@ -14,7 +14,6 @@ from torch import Tensor
 
 from benchmarks import plain
 from benchmarks.timing import Row, medians, once, row
-from regen_lib import memory
 from regen_lib.attacks.sga import sga
 from regen_lib.attacks.spgd import spgd
 from regen_lib.attacks.uap import uap
@@ -51,14 +50,12 @@ def synthesis(device: torch.device) -> Iterator[Row]:
         "ours": lambda: made(bank, count),
         "literal": lambda: plain.algorithm1(bank, part, np.random.default_rng(0)),
         "written": lambda: torch.ones(count, *bank.shape[1:]),
-        "written to huge pages": lambda: memory.empty(*result.shape).fill_(1),
         "product": lambda: torch.mm(coefficients, values, out=result),
     }
     taken = medians(works, device)
     yield row("Algorithm 1", case, taken["ours"], taken["literal"] * count / part, "the literal loop", ">50")
     asked = "<1.5" if device.type == "cuda" else "<3"
     yield row("Algorithm 1", case, taken["ours"], taken["written"], "writing the result", asked)
-    yield row("Algorithm 1", case, taken["ours"], taken["written to huge pages"], "writing the result to huge pages", asked)
     yield row("Algorithm 1", case, taken["ours"], taken["product"], "its matrix product, over a result that is there", "")
 
 
