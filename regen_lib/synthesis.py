@@ -6,7 +6,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from regen_lib import memory
 from regen_lib.banks import Threat
 from regen_lib.errors import StudyError
 from regen_lib.kernels import walks as kernels
@@ -65,8 +64,8 @@ def draws(count: int, members: int, rng: torch.Generator) -> tuple[Tensor, Tenso
 
 def synthesize(bank: Tensor, walks: Walks) -> Tensor:
     """The perturbations that the walks stand for: one matrix product, ``[count, C, H, W]`` float32."""
-    mixed = memory.empty(len(walks.steps), bank[0].numel())
-    return torch.mm(walks.coefficients.float(), bank.flatten(1), out=mixed).unflatten(1, bank.shape[1:])
+    mixed = walks.coefficients.float() @ bank.flatten(1)
+    return mixed.unflatten(1, bank.shape[1:])
 
 
 def diverse(bank: Tensor, count: int, threat: Threat, *, rng: torch.Generator) -> Tensor:
