@@ -19,7 +19,7 @@ def faults(blocks):
         torch.ones(2**24)  # 64 MiB, freed at once
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults(3)
-print(faults(5))
+print(faults(20))
 """
 
 
@@ -27,4 +27,4 @@ print(faults(5))
 def test_freed_memory_comes_back_without_new_pages() -> None:
     command = [sys.executable, "-c", FAULTS]
     given_back, kept = (int(subprocess.check_output([*command, how], text=True)) for how in ("given back", "kept"))
-    assert kept < 100 < given_back
+    assert kept < given_back / 5  # where the heap begins is chance: a block or two may still be new
