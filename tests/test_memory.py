@@ -1,13 +1,12 @@
 """What is freed is kept: asked of the system, in processes of their own."""
 
+import ctypes
 import subprocess
 import sys
 
 import pytest
 
-from regen_lib import memory
-
-GNU_LINUX = sys.platform == "linux" and hasattr(memory.ctypes.CDLL(None), "mallopt")
+GNU_LINUX = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt")
 FAULTS = """
 import resource, sys, torch
 from regen_lib.reproducible import start
