@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from regen_lib.attackers import late_gain
 from regen_lib.attacks import make
-from regen_lib.evaluation import evaluate
-from regen_lib.images import Images
-from regen_lib.inference import predict
-from regen_lib.machine import processor
+from regen_lib.core.images import Images
+from regen_lib.core.inference import predict
+from regen_lib.evaluation.evaluate import evaluate
+from regen_lib.study.report.machine import processor
+from regen_lib.study.tables.white_box import late_gain
 
 KEPT = ("network", "images", "clean_accuracy", "accuracy", "restoration", "fooling_ratio")
 

@@ -16,19 +16,22 @@ from torch import nn
 
 from benchmarks.program import JUDGES, control, earlier
 from regen_lib import defenses
-from regen_lib.artifacts import load_perturbations, write_table
-from regen_lib.banks import load_bank
-from regen_lib.defenses.base import Material
-from regen_lib.evaluation import evaluate
-from regen_lib.images import Images, load_images
-from regen_lib.inference import predict
-from regen_lib.machine import processor
+from regen_lib.core.images import Images, load_images
+from regen_lib.core.inference import predict
+from regen_lib.core.perturbations import load_bank, load_perturbations
+from regen_lib.core.progress import tqdm
+from regen_lib.core.runtime import start
+from regen_lib.core.seeding import generator
+from regen_lib.core.storage import write_table
+from regen_lib.defenses._shared.base import Material
+from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
-from regen_lib.params import load_params
-from regen_lib.progress import tqdm
-from regen_lib.regeneration import first, regenerate, units
-from regen_lib.reproducible import generator, start
-from regen_lib.training import Noise, Recipe, fit
+from regen_lib.regeneration.unit import first, regenerate, units
+from regen_lib.study.params import load_params
+from regen_lib.study.report.machine import processor
+from regen_lib.training.loop import fit
+from regen_lib.training.noise import Noise
+from regen_lib.training.recipe import Recipe
 
 SHARES = (0.3, 0.6, 1.0)
 DEFENSES = ("ours", "prn", "hgd")

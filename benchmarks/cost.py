@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import medians
-from regen_lib.artifacts import write_table
-from regen_lib.machine import processor
+from regen_lib.core.progress import tqdm
+from regen_lib.core.runtime import start
+from regen_lib.core.storage import write_table
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task, multiply_adds
-from regen_lib.params import load_params
-from regen_lib.progress import tqdm
-from regen_lib.regeneration import regenerate, units
-from regen_lib.reproducible import start
+from regen_lib.regeneration.unit import regenerate, units
+from regen_lib.study.params import load_params
+from regen_lib.study.report.machine import processor
 
 TRAINING_IMAGES = 1_281_167  # of ILSVRC2012
 CROP = 3 * 224 * 224  # bytes of an image, decoded

@@ -18,17 +18,18 @@ from torch import Tensor, nn
 
 from benchmarks.program import control, earlier, unseen
 from regen_lib import defenses
-from regen_lib.artifacts import write_table
-from regen_lib.banks import Bank, load_bank
-from regen_lib.defenses.base import Material
-from regen_lib.images import Images, load_images
-from regen_lib.inference import draw, predict
-from regen_lib.machine import processor
-from regen_lib.metrics import proportion_interval
+from regen_lib.core.images import Images, load_images
+from regen_lib.core.inference import draw, predict
+from regen_lib.core.metrics import proportion_interval
+from regen_lib.core.perturbations import Bank, load_bank
+from regen_lib.core.progress import tqdm
+from regen_lib.core.runtime import start
+from regen_lib.core.seeding import generator
+from regen_lib.core.storage import write_table
+from regen_lib.defenses._shared.base import Material
 from regen_lib.networks import load_network
-from regen_lib.params import load_params
-from regen_lib.progress import tqdm
-from regen_lib.reproducible import generator, start
+from regen_lib.study.params import load_params
+from regen_lib.study.report.machine import processor
 
 KEYS = ("network", "settled", "epsilon", "seed")  # what names a training
 TARGET = Path("benchmarks/results/democratic.csv")

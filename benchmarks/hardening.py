@@ -16,16 +16,16 @@ from torch import nn
 
 from benchmarks.attacker import attacked
 from benchmarks.program import JUDGES, control, earlier
-from regen_lib.artifacts import write_table
-from regen_lib.banks import load_bank
-from regen_lib.images import Images, load_images
+from regen_lib.core.images import Images, load_images
+from regen_lib.core.perturbations import load_bank
+from regen_lib.core.progress import tqdm
+from regen_lib.core.runtime import start
+from regen_lib.core.storage import write_table
 from regen_lib.networks import load_network
-from regen_lib.params import load_params
-from regen_lib.progress import tqdm
-from regen_lib.regeneration import load_units
-from regen_lib.reproducible import start
-from regen_lib.secondary import harden
-from regen_lib.training import Recipe
+from regen_lib.regeneration.files import load_units
+from regen_lib.regeneration.hardening import harden
+from regen_lib.study.params import load_params
+from regen_lib.training.recipe import Recipe
 
 KEYS = ("probability", "first", "seed")  # what names a training
 START = 45000  # the attacker's first training image: after those of the attacks in training

@@ -21,16 +21,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from regen_lib.artifacts import write_table
-from regen_lib.decoded import SIZE, prepare
-from regen_lib.image_folder import Streamed
-from regen_lib.images import load_images
-from regen_lib.inference import predict
-from regen_lib.machine import processor
+from regen_lib.core.images import load_images
+from regen_lib.core.inference import predict
+from regen_lib.core.progress import tqdm
+from regen_lib.core.runtime import start
+from regen_lib.core.storage import write_table
+from regen_lib.data.decoding import SIZE, prepare
+from regen_lib.data.image_folder import Streamed
 from regen_lib.networks.blocks import Normalize
-from regen_lib.progress import tqdm
-from regen_lib.reproducible import start
-from regen_lib.training import Recipe, fit
+from regen_lib.study.report.machine import processor
+from regen_lib.training.loop import fit
+from regen_lib.training.recipe import Recipe
 
 CLASSES = 100
 TREES = {"train": "all", "validation": "all", "test": "all"}

@@ -16,13 +16,13 @@ import pandas as pd
 
 from benchmarks.attacker import attacked
 from benchmarks.program import control, earlier, unseen
-from regen_lib.artifacts import write_table
+from regen_lib.core.images import load_images
+from regen_lib.core.progress import tqdm
+from regen_lib.core.runtime import start
+from regen_lib.core.storage import write_table
 from regen_lib.defenses import build
-from regen_lib.images import load_images
 from regen_lib.networks import load_network
-from regen_lib.params import load_params
-from regen_lib.progress import tqdm
-from regen_lib.reproducible import start
+from regen_lib.study.params import load_params
 
 KEYS = ("network", "defense", "attack", "effort")  # what names a row
 TARGET = Path("benchmarks/results/patience.csv")

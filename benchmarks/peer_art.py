@@ -15,9 +15,9 @@ import torch
 from art.attacks.evasion import UniversalPerturbation
 from art.estimators.classification import PyTorchClassifier
 
-from regen_lib.images import load_images
+from regen_lib.core.images import load_images
+from regen_lib.core.runtime import start
 from regen_lib.networks import load_network
-from regen_lib.reproducible import start
 
 
 def main(network_file: str, images_file: str, count: int, xi: float, target: float, classes: int) -> None:

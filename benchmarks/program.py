@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from regen_lib.errors import StudyError
-from regen_lib.images import Images
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images
 
 
 def status(work: Callable[[], None]) -> int:

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from regen_lib.artifacts import write_bytes
-from regen_lib.paper import ATTACK_TITLES, DEFENSE_TITLES, FIG6_HARDENED, TITLES
-from regen_lib.params import load_params
-from regen_lib.report import insert
+from regen_lib.core.storage import write_bytes
+from regen_lib.study.paper import FIG6_HARDENED
+from regen_lib.study.params import load_params
+from regen_lib.study.report.readme import insert
+from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 RESULTS, SAMPLE = Path("benchmarks/results"), Path("imagenet_sample/metrics")
 

@@ -20,11 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import speed_attacks, speed_growth, speed_kernels, speed_limits, speed_memory, speed_processes, speed_stage, speed_units
 from benchmarks.timing import Row
-from regen_lib.artifacts import write_bytes
-from regen_lib.errors import StudyError
-from regen_lib.machine import processor
-from regen_lib.progress import tqdm
-from regen_lib.reproducible import start
+from regen_lib.core.errors import StudyError
+from regen_lib.core.progress import tqdm
+from regen_lib.core.runtime import start
+from regen_lib.core.storage import write_bytes
+from regen_lib.study.report.machine import processor
 
 RESULTS = Path("benchmarks/results")
 PARTS: dict[str, Callable[[torch.device], Iterator[Row]]] = {

@@ -17,12 +17,12 @@ from benchmarks.timing import Row, medians, once, row
 from regen_lib.attacks.sga import sga
 from regen_lib.attacks.spgd import spgd
 from regen_lib.attacks.uap import uap
-from regen_lib.banks import Threat
-from regen_lib.errors import StudyError
-from regen_lib.images import load_images
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import load_images
+from regen_lib.core.perturbations import Threat
+from regen_lib.core.seeding import generator
 from regen_lib.networks import load_network
-from regen_lib.reproducible import generator
-from regen_lib.synthesis import synthesize, walk
+from regen_lib.regeneration.synthesis import synthesize, walk
 
 PEERS = Path("build/peers")
 ART = "adversarial-robustness-toolbox==1.20.1"

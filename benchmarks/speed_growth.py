@@ -12,8 +12,8 @@ from benchmarks.speed_attacks import made, perturbations
 from benchmarks.speed_units import LAPTOP, pair
 from benchmarks.timing import Row, medians, row
 from regen_lib.attacks.uap import uap
-from regen_lib.banks import Threat
-from regen_lib.inference import predict
+from regen_lib.core.inference import predict
+from regen_lib.core.perturbations import Threat
 
 Sized = tuple[Sequence[int], Callable[[int], Callable[[], object]]]  # sizes, and the work at each
 

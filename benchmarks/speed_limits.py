@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.speed_units import LAPTOP, pair, training_step
 from benchmarks.timing import Row, medians, row
 from regen_lib.defenses.prn import prn
-from regen_lib.params import load_params
-from regen_lib.regeneration import units
+from regen_lib.regeneration.unit import units
+from regen_lib.study.params import load_params
 
 SIDE = 1024  # of a matrix large enough for its product to run at full speed
 BATCH = 64

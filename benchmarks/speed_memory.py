@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.speed_limits import steps
 from benchmarks.timing import REPEATS, Row, medians, row
-from regen_lib import memory
-from regen_lib.params import load_params
-from regen_lib.reproducible import start
+from regen_lib.core import runtime
+from regen_lib.core.runtime import start
+from regen_lib.study.params import load_params
 
 KEPT, GIVEN = "kept", "given"
 
@@ -21,7 +21,7 @@ KEPT, GIVEN = "kept", "given"
 def child(how: str) -> None:
     """Print the seconds of each step, as this process manages its memory."""
     if how == GIVEN:
-        memory.keep_freed = lambda: None
+        runtime.keep_freed = lambda: None
     start(1)
     params = load_params(Path("profiles/laptop.yaml"))
     found: dict[str, float] = {}

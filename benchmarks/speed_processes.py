@@ -13,14 +13,16 @@ from statistics import median
 
 from benchmarks.speed_attacks import trained
 from benchmarks.timing import REPEATS, Row, row
-from regen_lib import distributed
 from regen_lib.attacks.spgd import spgd
-from regen_lib.banks import Threat
-from regen_lib.images import Images
-from regen_lib.inference import predict
-from regen_lib.regeneration import regenerate, units
-from regen_lib.reproducible import generator, start
-from regen_lib.training import Recipe, fit
+from regen_lib.core import processes as shared
+from regen_lib.core.images import Images
+from regen_lib.core.inference import predict
+from regen_lib.core.perturbations import Threat
+from regen_lib.core.runtime import start
+from regen_lib.core.seeding import generator
+from regen_lib.regeneration.unit import regenerate, units
+from regen_lib.training.loop import fit
+from regen_lib.training.recipe import Recipe
 
 LAYERS = ["conv1_1", "conv1_2", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
 
@@ -32,7 +34,7 @@ def works() -> dict[str, Callable[[], object]]:
     threat = Threat(math.inf, 60.0, 1.0)
 
     def banks() -> None:
-        for seed in distributed.jobs(range(4)):
+        for seed in shared.jobs(range(4)):
             spgd(network, pixels[:1000], threat, seed=seed, count=1, passes=2, batch=128)
 
     def training() -> None:
@@ -49,13 +51,13 @@ def child() -> None:
     for name, work in works().items():
         turns = []
         for _ in range(REPEATS + 1):
-            distributed.wait()
+            shared.wait()
             begun = time.perf_counter()
             work()
-            distributed.wait()
+            shared.wait()
             turns.append(time.perf_counter() - begun)
         taken[name] = median(turns[1:])
-    if distributed.rank() == 0:
+    if shared.rank() == 0:
         print(json.dumps(taken))
 
 

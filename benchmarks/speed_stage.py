@@ -15,7 +15,7 @@ import yaml
 from benchmarks.timing import Row, row
 
 STAGES = 5
-IMPORTS = "from regen_lib.banks import load_bank\nfrom regen_lib.regeneration import regenerate\nfrom regen_lib.reproducible import start"
+IMPORTS = "from regen_lib.core.perturbations import load_bank\nfrom regen_lib.regeneration.unit import regenerate\nfrom regen_lib.core.runtime import start"
 
 
 def blank() -> dict[str, Any]:

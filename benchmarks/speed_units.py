@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Row, medians, row
-from regen_lib.devices import FORMATS
+from regen_lib.core.devices import FORMATS
+from regen_lib.core.seeding import generator
 from regen_lib.kernels import perturb as perturbing
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task, initialise, multiply_adds
-from regen_lib.params import load_params
-from regen_lib.regeneration import Layers, regenerate, units
-from regen_lib.reproducible import generator
+from regen_lib.regeneration.unit import Layers, regenerate, units
+from regen_lib.study.params import load_params
 
 LAPTOP = Task((1, 28, 28), 10, (73.0,), (90.0,))
 HEAVY = ("vgg16", "resnet152")  # fewer images at once, or a CPU would take all day

@@ -17,13 +17,13 @@ import torch
 from scipy.io import loadmat
 from torch import Tensor
 
-from regen_lib.banks import Bank, Threat
-from regen_lib.errors import StudyError
-from regen_lib.evaluation import evaluate
-from regen_lib.images import load_images
-from regen_lib.inference import predict
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import load_images
+from regen_lib.core.inference import predict
+from regen_lib.core.perturbations import Bank, Threat
+from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
-from regen_lib.regeneration import load_units
+from regen_lib.regeneration.files import load_units
 
 SLACK = 0.02  # of the norm: a released perturbation may be that much smaller than its xi
 

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 os.environ["TRITON_INTERPRET"] = "0" if torch.cuda.is_available() else "1"  # kernels ask when they are imported
 
-from regen_lib import devices
 from regen_lib.attacks.random_signs import random_signs
-from regen_lib.banks import Threat
-from regen_lib.defenses.base import Material
-from regen_lib.images import Images
+from regen_lib.core import devices
+from regen_lib.core.images import Images
+from regen_lib.core.perturbations import Threat
+from regen_lib.core.runtime import start
+from regen_lib.defenses._shared.base import Material
 from regen_lib.networks.blocks import Task, initialise
 from regen_lib.networks.vgg16 import vgg16
-from regen_lib.reproducible import start
 
 TASK = Task((1, 12, 12), 4, (100.0,), (60.0,))
 

@@ -8,23 +8,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regen_lib import devices
-from regen_lib.artifacts import write_bytes, write_tensors
 from regen_lib.attacks import make
-from regen_lib.banks import load_bank, save_bank
+from regen_lib.core import devices
+from regen_lib.core.images import Images
+from regen_lib.core.inference import draw, logits, predict
+from regen_lib.core.perturbations import load_bank, save_bank
+from regen_lib.core.runtime import start
+from regen_lib.core.seeding import generator
+from regen_lib.core.storage import write_bytes, write_tensors
 from regen_lib.defenses import RIVALS
 from regen_lib.defenses import make as defend
-from regen_lib.defenses.base import Defended, Material
-from regen_lib.images import Images
-from regen_lib.inference import draw, logits, predict
+from regen_lib.defenses._shared.base import Defended, Material
 from regen_lib.networks import load_network, save_network
 from regen_lib.networks.blocks import Task, initialise
 from regen_lib.networks.vgg16 import vgg16
-from regen_lib.ranking import filter_table
-from regen_lib.regeneration import calibrate, regenerate, units
-from regen_lib.reproducible import generator, start
-from regen_lib.synthesis import make as synthesize
-from regen_lib.training import Noise, Recipe, fit
+from regen_lib.regeneration.calibration import calibrate
+from regen_lib.regeneration.synthesis import make as synthesize
+from regen_lib.regeneration.unit import regenerate, units
+from regen_lib.study.tables.filters import filter_table
+from regen_lib.training.loop import fit
+from regen_lib.training.noise import Noise
+from regen_lib.training.recipe import Recipe
 from tests import pretend
 
 LAYERS = ["conv1_1", "conv2_1"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from regen_lib.params import lookup
-from tests.closure import REPOSITORY
+from regen_lib.study.params import lookup
+from tests.repository import REPOSITORY
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from regen_lib import artifacts
-from regen_lib.artifacts import load_perturbations, read_tensors, save_perturbations, weights_hash, write_tensors
-from regen_lib.banks import Bank, Threat, load_bank, save_bank
-from regen_lib.errors import StudyError
-from regen_lib.images import Images, load_images, save_images
+from regen_lib.core import storage
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images, load_images, save_images
+from regen_lib.core.perturbations import Bank, Threat, load_bank, load_perturbations, save_bank, save_perturbations
+from regen_lib.core.storage import read_tensors, weights_hash, write_tensors
 from regen_lib.networks import build, load_network, save_network
 from regen_lib.networks.blocks import initialise
-from regen_lib.regeneration import load_units, regenerate, save_units, units
+from regen_lib.regeneration.files import load_units, save_units
+from regen_lib.regeneration.unit import regenerate, units
 from tests.conftest import TASK, draw
 
 OPTIONS = {"width": 0.07, "stem": 1, "hidden": 0, "batch_norm": True}
@@ -145,7 +146,7 @@ def test_a_write_that_dies_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
     def die(self: Path, target: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(artifacts.Path, "replace", die)
+    monkeypatch.setattr(storage.Path, "replace", die)
     with pytest.raises(KeyboardInterrupt):
         save_perturbations(path, torch.zeros(1, 1, 2, 2))
     assert torch.equal(load_perturbations(path), torch.ones(1, 1, 2, 2))

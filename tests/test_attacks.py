@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks import find, make
+from regen_lib.attacks._shared.deepfool import MAX_STEPS, OVERSHOOT
 from regen_lib.attacks.random_signs import random_signs
 from regen_lib.attacks.spgd import spgd
 from regen_lib.attacks.uap import uap
-from regen_lib.banks import Bank, Threat
-from regen_lib.deepfool import MAX_STEPS, OVERSHOOT
-from regen_lib.errors import StudyError
-from regen_lib.images import Images
-from regen_lib.reproducible import generator
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images
+from regen_lib.core.perturbations import Bank, Threat
+from regen_lib.core.seeding import generator
 from tests.conftest import linear_network
 
 INF, L2 = Threat(math.inf, 25.0, 1.0), Threat(2, 200.0, 1.0)

@@ -19,11 +19,11 @@ from benchmarks.speed import met
 from benchmarks.timing import Row, medians, row
 from regen_lib.attacks.sga import sga
 from regen_lib.attacks.spgd import spgd
-from regen_lib.banks import Threat
-from regen_lib.images import Images
-from regen_lib.inference import predict
-from regen_lib.metrics import fooling_ratio
-from regen_lib.synthesis import synthesize, walk
+from regen_lib.core.images import Images
+from regen_lib.core.inference import predict
+from regen_lib.core.metrics import fooling_ratio
+from regen_lib.core.perturbations import Threat
+from regen_lib.regeneration.synthesis import synthesize, walk
 from tests.conftest import draw, rng
 
 CPU = torch.device("cpu")

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks import make
+from regen_lib.attacks._shared.side_by_side import GAIN, Best, gradients_counted
 from regen_lib.attacks.spgd import spgd
-from regen_lib.banks import Threat, load_bank, save_bank
-from regen_lib.comparisons import at_equal_cost, margins
-from regen_lib.images import Images
-from regen_lib.lanes import GAIN, Best, gradients_counted
+from regen_lib.core.images import Images
+from regen_lib.core.perturbations import Threat, load_bank, save_bank
+from regen_lib.study.tables.attacks import at_equal_cost, margins
 
 WIDE = Threat(math.inf, 80.0, 1.0)
 

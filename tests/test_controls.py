@@ -15,12 +15,12 @@ from benchmarks import hardening as hardenings
 from benchmarks import patience as patient
 from benchmarks.attacker import attacked
 from benchmarks.program import earlier
-from regen_lib.artifacts import weights_hash
 from regen_lib.attacks import make
-from regen_lib.defenses.base import Material
-from regen_lib.images import Images
-from regen_lib.inference import predict
-from regen_lib.regeneration import regenerate
+from regen_lib.core.images import Images
+from regen_lib.core.inference import predict
+from regen_lib.core.storage import weights_hash
+from regen_lib.defenses._shared.base import Material
+from regen_lib.regeneration.unit import regenerate
 from tests.conftest import rng
 
 SIGNS = {"attack": "random_signs", "norm": "inf", "xi": 60, "target": 1.0, "split": "all", "start": 0, "images": 20, "options": {}}

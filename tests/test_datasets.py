@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from regen_lib import datasets
-from regen_lib.datasets import check, fetch, published, read_fashion_mnist, read_idx
-from regen_lib.errors import StudyError
-from tests.closure import REPOSITORY
+from regen_lib.core.errors import StudyError
+from regen_lib.data import fashion_mnist
+from regen_lib.data.fashion_mnist import check, fetch, published, read_fashion_mnist, read_idx
+from tests.repository import REPOSITORY
 
 RAW = REPOSITORY / "data/raw"
 
@@ -30,12 +30,12 @@ def four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         pixels = torch.arange(count * 4, dtype=torch.uint8).view(count, 2, 2)
         files[f"{stem}-images-idx3-ubyte.gz"] = gzip.compress(idx(pixels))
         files[f"{stem}-labels-idx1-ubyte.gz"] = gzip.compress(idx(torch.arange(count, dtype=torch.uint8) % 10))
-    monkeypatch.setattr(datasets, "MD5", {name: hashlib.md5(data).hexdigest() for name, data in files.items()})
-    return {name: files[name] for name in datasets.MD5}
+    monkeypatch.setattr(fashion_mnist, "MD5", {name: hashlib.md5(data).hexdigest() for name, data in files.items()})
+    return {name: files[name] for name in fashion_mnist.MD5}
 
 
 def sources(monkeypatch: pytest.MonkeyPatch, **read: object) -> None:
-    monkeypatch.setattr(datasets, "SOURCES", read)
+    monkeypatch.setattr(fashion_mnist, "SOURCES", read)
 
 
 def absent(names: list[str]) -> dict[str, bytes]:
@@ -81,7 +81,7 @@ def test_damaged_and_missing_files(tmp_path: Path, four: dict[str, bytes], damag
 def test_debians_files_are_the_published_ones() -> None:
     name = "t10k-labels-idx1-ubyte.gz"
     whole = (RAW / name).read_bytes()
-    assert hashlib.md5(whole).hexdigest() == datasets.MD5[name]
+    assert hashlib.md5(whole).hexdigest() == fashion_mnist.MD5[name]
     stem = name.removesuffix(".gz").encode() + b"\0"
     stripped = whole[:3] + b"\0" + whole[4:10] + whole[10 + len(stem) :]  # what `gzip -n` leaves
     assert gzip.decompress(stripped) == gzip.decompress(whole)

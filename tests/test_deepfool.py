@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from regen_lib.deepfool import MAX_STEPS, OVERSHOOT, boundary_gradients, deepfool
-from regen_lib.images import Images, as_input
+from regen_lib.attacks._shared.deepfool import MAX_STEPS, OVERSHOOT, boundary_gradients, deepfool
+from regen_lib.core.images import Images, as_input
 
 
 def test_one_step_to_the_nearest_boundary(linear: Callable[..., nn.Sequential], images: Images) -> None:

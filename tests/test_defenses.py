@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from regen_lib import defenses
-from regen_lib.artifacts import read_tensors, weights_hash
-from regen_lib.banks import Threat
-from regen_lib.defenses.adversarial import Retrained
-from regen_lib.defenses.base import Defended, Material, save_defense
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images
+from regen_lib.core.perturbations import Threat
+from regen_lib.core.storage import read_tensors, weights_hash
+from regen_lib.defenses._shared.base import Defended, Material, save_defense
+from regen_lib.defenses._shared.retraining import Retrained
 from regen_lib.defenses.feature_denoising import feature_denoising
-from regen_lib.errors import StudyError
-from regen_lib.images import Images
 
 WIDE = Threat(math.inf, 60.0, 1.0)
 RECIPE = {"epochs": 2, "rate": 2e-3, "batch": 8, "optimizer": "adamw", "schedule": "cycle"}

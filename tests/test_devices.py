@@ -10,19 +10,19 @@ import pytest
 import torch
 from torch import nn
 
-from regen_lib import devices
-from regen_lib.activations import convolutions
-from regen_lib.artifacts import read_tensors
-from regen_lib.banks import load_bank
-from regen_lib.environment import MEMORY_FORMAT
-from regen_lib.errors import StudyError
-from regen_lib.images import Images, at_once
-from regen_lib.inference import logits, perturb
+from regen_lib.attacks._shared.excitation import convolutions
+from regen_lib.core import devices
+from regen_lib.core.environment import MEMORY_FORMAT
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images, at_once
+from regen_lib.core.inference import logits, perturb
+from regen_lib.core.perturbations import load_bank
+from regen_lib.core.storage import read_tensors
 from regen_lib.networks import load_network, save_network
-from regen_lib.regeneration import regenerate
-from tests.closure import REPOSITORY
+from regen_lib.regeneration.unit import regenerate
 from tests.conftest import TASK, draw, rng
 from tests.device_work import ATTACKS, RIVALS
+from tests.repository import REPOSITORY
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from regen_lib import distributed
-from regen_lib.artifacts import read_tensors
-from regen_lib.distributed import BatchNorm2d
-from regen_lib.errors import StudyError
-from tests.closure import REPOSITORY
+from regen_lib.core import batch_norm, processes
+from regen_lib.core.batch_norm import BatchNorm2d
+from regen_lib.core.errors import StudyError
+from regen_lib.core.storage import read_tensors
 from tests.conftest import draw
+from tests.repository import REPOSITORY
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
@@ -71,11 +71,11 @@ def test_goes_on_after_a_process_was_killed(tmp_path: Path, results: dict[int, t
 
 
 def test_one_process_is_as_if_nothing_were() -> None:
-    assert (distributed.world(), distributed.rank()) == (1, 0)
-    assert list(distributed.jobs("abc")) == ["a", "b", "c"]
+    assert (processes.world(), processes.rank()) == (1, 0)
+    assert list(processes.jobs("abc")) == ["a", "b", "c"]
     x = draw(6, 3, 4, 4)
-    assert distributed.part(x) is x
-    assert distributed.gathered(x, 6) is x
+    assert processes.part(x) is x
+    assert processes.gathered(x, 6) is x
 
 
 def test_batch_norm_over_all_processes_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,14 +83,14 @@ def test_batch_norm_over_all_processes_is_torchs(monkeypatch: pytest.MonkeyPatch
     reference, ours = nn.BatchNorm2d(3), BatchNorm2d(3)
     x = draw(8, 3, 5, 5) * 3 + 1
     expected = reference(x)
-    monkeypatch.setattr(distributed, "world", lambda: 2)
-    monkeypatch.setattr(distributed, "all_reduce", lambda total: 2 * total)
+    monkeypatch.setattr(batch_norm, "world", lambda: 2)
+    monkeypatch.setattr(batch_norm, "all_reduce", lambda total: 2 * total)
     torch.testing.assert_close(ours(x), expected)
     torch.testing.assert_close(ours.running_mean, reference.running_mean)
     torch.testing.assert_close(ours.running_var, reference.running_var, rtol=1e-2, atol=1e-2)  # twice as many images: less bias
 
 
 def test_a_batch_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "world", lambda: 3)
+    monkeypatch.setattr(processes, "world", lambda: 3)
     with pytest.raises(StudyError, match="multiple of 3"):
-        distributed.check_batch(64)
+        processes.check_batch(64)

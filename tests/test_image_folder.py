@@ -12,10 +12,11 @@ from torch import Tensor
 from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from regen_lib import datasets, decoded
-from regen_lib.errors import StudyError
-from regen_lib.image_folder import Streamed, balanced, decode, listing
-from regen_lib.images import load_images
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import load_images
+from regen_lib.data import decoding
+from regen_lib.data.image_folder import Streamed, balanced, decode, listing
+from regen_lib.data.sources import prepare
 
 NAMES = ("n01", "n02", "n03")
 OPTIONS: dict[str, dict[str, Any]] = {"trees": {"train": "all", "validation": "all", "test": "all"}, "counts": {"train": 6, "test": 0}}
@@ -38,7 +39,7 @@ def raw(tmp_path: Path) -> Path:
 
 def prepared(raw: Path, tmp_path: Path, **options: object) -> tuple[Path, tuple[str, ...]]:
     target = tmp_path / "data/images.safetensors"
-    return target, datasets.prepare("image_folder", raw, target, validation=3, seed=0, **{**OPTIONS, **options})
+    return target, prepare("image_folder", raw, target, validation=3, seed=0, **{**OPTIONS, **options})
 
 
 def test_splits_are_disjoint_and_balanced(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +103,7 @@ def test_bad_files_are_named(raw: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_resumes_without_redoing_shards(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoded, "SIZE", 2)
+    monkeypatch.setattr(decoding, "SIZE", 2)
     whole, _ = prepared(raw, tmp_path)
     expected = whole.read_bytes()
     whole.unlink()
@@ -114,8 +115,8 @@ def test_resumes_without_redoing_shards(raw: Path, tmp_path: Path, monkeypatch: 
             raise KeyboardInterrupt
         return decode(path, **options)
 
-    monkeypatch.setattr(decoded, "WORKERS", 1)
-    monkeypatch.setattr(decoded, "decode", stop)
+    monkeypatch.setattr(decoding, "WORKERS", 1)
+    monkeypatch.setattr(decoding, "decode", stop)
     with pytest.raises(KeyboardInterrupt):
         prepared(raw, tmp_path)
     assert not whole.exists()
@@ -126,7 +127,7 @@ def test_resumes_without_redoing_shards(raw: Path, tmp_path: Path, monkeypatch: 
 
 def test_what_is_written_is_checked(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sums = iter(range(1000))
-    monkeypatch.setattr(decoded, "checksum", lambda tensor: f"{next(sums)}")
+    monkeypatch.setattr(decoding, "checksum", lambda tensor: f"{next(sums)}")
     with pytest.raises(StudyError, match="is not what was decoded"):
         prepared(raw, tmp_path)
     assert not (tmp_path / "data/images.safetensors").exists()

@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch import nn
 
-from regen_lib.decoded import prepare
-from regen_lib.images import Images, load_images
-from regen_lib.inference import top1
+from regen_lib.core.images import Images, load_images
+from regen_lib.core.inference import top1
+from regen_lib.core.surgery import find_conv
+from regen_lib.data.decoding import prepare
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
-from regen_lib.params import load_params
-from regen_lib.ranking import find_conv
-from regen_lib.regeneration import regenerate, units
+from regen_lib.regeneration.unit import regenerate, units
+from regen_lib.study.params import load_params
 from regen_lib.weights import load_weights
-from tests.closure import REPOSITORY, closure, notebook_source
+from tests.repository import REPOSITORY
 
 SAMPLE = REPOSITORY.parent / "shared/imagenet_sample"
 TASK = Task((3, 224, 224), 1000, (123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
@@ -66,21 +65,6 @@ def test_the_release_has_the_authors_count_of_weights(name: str) -> None:
 def test_the_profile_takes_the_papers_positions() -> None:
     params = load_params(REPOSITORY / "profiles/imagenet.yaml")
     assert params["units"] == params["positions"]["paper"]
-
-
-BUILT = {"images": ["decoded"], "network": ["networks.squeezenet", "weights.tensors"], "synthesis": []}
-BUILT |= {"banks": ["networks.squeezenet", *(f"attacks.{name}" for name in ("uap", "spgd", "gd_uap", "fff", "random_signs"))]}
-BUILT |= {"real_images": ["networks.squeezenet", "defenses.undefended", "defenses.ours"]}
-
-
-@pytest.mark.parametrize("stage", ["images", "network", "banks", "filter_norms", "noise_masking", "synthesis", "units", "real_images"])
-def test_dependencies_of_the_sample(stage: str) -> None:
-    """As in the study's own pipeline: what the notebook imports, and what it builds by name."""
-    found = yaml.safe_load((REPOSITORY / "imagenet_sample/dvc.yaml").read_text())["stages"][stage]
-    notebook = next(dep for dep in found["deps"] if dep.endswith(".ipynb"))
-    names = "\n".join(f"import regen_lib.{name}" for name in BUILT.get(stage, ["networks.squeezenet"]))
-    expected = closure(notebook_source(REPOSITORY / notebook) + "\n" + names) | {notebook}
-    assert {dep for dep in found["deps"] if dep.endswith((".py", ".ipynb"))} == expected
 
 
 def test_the_sample_needs_its_folder(tmp_path: Path) -> None:

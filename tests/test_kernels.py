@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from regen_lib import kernels
-from regen_lib.banks import Threat
+from regen_lib.core.perturbations import Threat
 from regen_lib.kernels import deepfool_step, perturb, regenerate, universal_step, walks
 
 ROOT = Path(__file__).parent.parent

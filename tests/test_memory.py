@@ -9,7 +9,7 @@ import pytest
 GNU_LINUX = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt")
 FAULTS = """
 import resource, sys, torch
-from regen_lib.reproducible import start
+from regen_lib.core.runtime import start
 if sys.argv[1] == "kept":
     start(1)
 def faults(blocks):

@@ -7,13 +7,15 @@ from scipy import stats
 from torch import nn
 
 from regen_lib.attacks.random_signs import random_signs
-from regen_lib.banks import Threat
-from regen_lib.errors import StudyError
-from regen_lib.evaluation import COLUMNS, evaluate, summarise
-from regen_lib.images import Images, describe
-from regen_lib.inference import draw, perturb, predict, top1
-from regen_lib.metrics import fooling_ratio, proportion_interval, restoration
-from regen_lib.reproducible import generator
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images
+from regen_lib.core.inference import draw, perturb, predict, top1
+from regen_lib.core.metrics import fooling_ratio, proportion_interval, restoration
+from regen_lib.core.perturbations import Threat
+from regen_lib.core.seeding import generator
+from regen_lib.evaluation.banks import summarise
+from regen_lib.evaluation.evaluate import COLUMNS, evaluate
+from regen_lib.networks.task import describe
 
 
 def flags(*values: int) -> torch.Tensor:

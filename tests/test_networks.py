@@ -7,11 +7,11 @@ from torch import nn
 
 from regen_lib.networks import build
 from regen_lib.networks.blocks import LocalResponseNorm, Task, initialise, multiply_adds
-from regen_lib.params import load_params
+from regen_lib.study.params import load_params
 from regen_lib.weights import place
 from regen_lib.weights.tensors import ordered
-from tests.closure import REPOSITORY
 from tests.conftest import draw
+from tests.repository import REPOSITORY
 
 FASHION = Task((1, 28, 28), 10, (73.0,), (90.0,))
 IMAGENET = Task((3, 224, 224), 1000, (123.7, 116.8, 103.9), (1.0, 1.0, 1.0))

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from regen_lib.params import load_params
-from regen_lib.study import notebook_parameters, parameters_for
-from tests.closure import REPOSITORY
+from regen_lib.study.params import load_params
+from regen_lib.study.stage import notebook_parameters, parameters_for
 from tests.pipeline import stages
+from tests.repository import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 # these differ under nbval: one network, another folder

@@ -8,12 +8,15 @@ import nbformat
 import pytest
 import yaml
 
-from regen_lib import networks, paper, study
-from regen_lib.environment import IN_STAGE, MEMORY_FORMAT
-from regen_lib.errors import StudyError
-from regen_lib.params import load_params, lookup
-from regen_lib.study import main, notebook_parameters, parameters_for
-from tests.closure import REPOSITORY
+import regen_lib.study.__main__ as command
+from regen_lib import networks
+from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT
+from regen_lib.core.errors import StudyError
+from regen_lib.study import paper, stage
+from regen_lib.study.__main__ import main
+from regen_lib.study.params import load_params, lookup
+from regen_lib.study.stage import notebook_parameters, parameters_for
+from tests.repository import REPOSITORY
 
 PROFILES = sorted((REPOSITORY / "profiles").glob("*.yaml"))
 
@@ -140,7 +143,7 @@ def test_a_stage_fails_where_its_notebook_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], cells: list[str], status: int, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study, "load_params", lambda path, whole: PARAMS)
+    monkeypatch.setattr(command, "load_params", lambda path, whole: PARAMS)
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", *cells)
     assert main(["run", "n", "--section", "part", "--stage", "here"]) == status
     assert said in capfd.readouterr().err
@@ -149,8 +152,8 @@ def test_a_stage_fails_where_its_notebook_does(
 
 def test_a_stage_is_told_how_tensors_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study, "load_params", lambda path, whole: PARAMS)
-    asks = "from regen_lib import devices\nassert devices.memory_format() == devices.FORMATS['contiguous']"
+    monkeypatch.setattr(command, "load_params", lambda path, whole: PARAMS)
+    asks = "from regen_lib.core import devices\nassert devices.memory_format() == devices.FORMATS['contiguous']"
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", asks)
     assert main(["run", "n", "--section", "part", "--stage", "here"]) == 0
 
@@ -162,19 +165,19 @@ def test_several_processes_are_started(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RANK", raising=False)
     given = {**PARAMS, "run": {"launcher": "srun --nodes=2 torchrun", "processes": 4}}
-    monkeypatch.setattr(study, "load_params", lambda path, whole: given)
+    monkeypatch.setattr(command, "load_params", lambda path, whole: given)
     started: list[list[str]] = []
 
     def record(command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
         started.append(command)
         return subprocess.CompletedProcess(command, 3)
 
-    monkeypatch.setattr(study.subprocess, "run", record)
-    stage = ["run", "n", "--section", "part", "--stage", "here"]
-    assert main(stage) == 3
-    assert started == [["srun", "--nodes=2", "torchrun", "--nproc-per-node=4", "-m", "regen_lib.study", *stage]]
+    monkeypatch.setattr(stage.subprocess, "run", record)
+    asked = ["run", "n", "--section", "part", "--stage", "here"]
+    assert main(asked) == 3
+    assert started == [["srun", "--nodes=2", "torchrun", "--nproc-per-node=4", "-m", "regen_lib.study", *asked]]
     monkeypatch.setenv("RANK", "1")
-    assert main(stage) == 0
+    assert main(asked) == 0
     assert len(started) == 1
     assert (tmp_path / "build/executed/here-rank1.json").is_file()
 

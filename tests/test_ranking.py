@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from regen_lib.banks import Threat
-from regen_lib.errors import StudyError
-from regen_lib.images import Images
-from regen_lib.ranking import filter_norms, filter_table, noise_bound, observed_noise, rank, top
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images
+from regen_lib.core.perturbations import Threat
+from regen_lib.regeneration.ranking import filter_norms, noise_bound, observed_noise, rank, top
+from regen_lib.study.tables.filters import filter_table
 from tests.conftest import draw
 
 

@@ -9,18 +9,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regen_lib.artifacts import weights_hash
 from regen_lib.attacks.random_signs import random_signs
-from regen_lib.banks import Threat
-from regen_lib.errors import StudyError
-from regen_lib.images import Images, as_input
-from regen_lib.inference import predict
-from regen_lib.masking import ORDERS, masked_predictions, masking_table, order_filters, restored
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images, as_input
+from regen_lib.core.inference import predict
+from regen_lib.core.perturbations import Threat
+from regen_lib.core.storage import weights_hash
+from regen_lib.core.surgery import find_conv
 from regen_lib.networks.blocks import initialise
 from regen_lib.networks.vgg16 import vgg16
-from regen_lib.ranking import find_conv, rank
-from regen_lib.regeneration import Regenerated, Unit, calibrate, first, load_units, regenerate, save_units, units
-from regen_lib.training import MiniBatches, Noise, Recipe, fit, make_optimizer, rate_at
+from regen_lib.regeneration.calibration import calibrate
+from regen_lib.regeneration.files import load_units, save_units
+from regen_lib.regeneration.masking import ORDERS, masked_predictions, order_filters
+from regen_lib.regeneration.ranking import rank
+from regen_lib.regeneration.unit import Regenerated, Unit, first, regenerate, units
+from regen_lib.study.tables.masking import masking_table, restored
+from regen_lib.training.loop import MiniBatches, fit
+from regen_lib.training.noise import Noise
+from regen_lib.training.recipe import Recipe, make_optimizer, rate_at
 from tests.conftest import TASK, draw
 
 LAYERS = ["conv1_1", "conv2_1", "conv3_2"]

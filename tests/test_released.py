@@ -11,8 +11,8 @@ from scipy.io import savemat
 from torch import Tensor
 
 from regen_lib import released
-from regen_lib.errors import StudyError
-from regen_lib.images import Images, save_images
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images, save_images
 from regen_lib.networks import build, save_network
 from regen_lib.networks.blocks import Task, initialise
 from tests.conftest import draw

@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from regen_lib import training
-from regen_lib.artifacts import weights_hash
-from regen_lib.images import Images
+from regen_lib.core.images import Images
+from regen_lib.core.storage import weights_hash
 from regen_lib.networks.blocks import initialise
 from regen_lib.networks.caffenet import caffenet
-from regen_lib.training import Noise, Recipe, fit
+from regen_lib.training import loop
+from regen_lib.training.loop import fit
+from regen_lib.training.noise import Noise
+from regen_lib.training.recipe import Recipe
 from tests.conftest import TASK, draw
 
 RECIPES = [Recipe(4, 0.05, batch=16), Recipe(4, 1e-3, batch=16, optimizer="adamw", schedule="cycle")]
@@ -29,7 +31,7 @@ def test_goes_on_from_the_last_whole_epoch(tmp_path: Path, images: Images, monke
     noise = Noise(draw(3, *TASK.shape) * 20)
     whole = fresh()
     losses = fit(whole, [whole], images, recipe, seed=0, name="a net", noise=noise)
-    real, calls = training.train_epoch, []
+    real, calls = loop.train_epoch, []
 
     def killed(*arguments: Any) -> float:
         calls.append(1)
@@ -37,7 +39,7 @@ def test_goes_on_from_the_last_whole_epoch(tmp_path: Path, images: Images, monke
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(training, "train_epoch", killed)
+    monkeypatch.setattr(loop, "train_epoch", killed)
     broken = fresh()
     with pytest.raises(KeyboardInterrupt):
         fit(broken, [broken], images, recipe, seed=0, name="a net", noise=noise, resume=tmp_path)
@@ -50,7 +52,7 @@ def test_goes_on_from_the_last_whole_epoch(tmp_path: Path, images: Images, monke
 
 
 def test_another_training_of_that_name_starts_anew(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = training.train_epoch
+    real = loop.train_epoch
     epochs: list[int] = []
 
     def counted(*arguments: Any) -> float:
@@ -59,7 +61,7 @@ def test_another_training_of_that_name_starts_anew(tmp_path: Path, images: Image
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(training, "train_epoch", counted)
+    monkeypatch.setattr(loop, "train_epoch", counted)
     one = fresh()
     with pytest.raises(KeyboardInterrupt):
         fit(one, [one], images, RECIPES[0], seed=0, name="net", resume=tmp_path)

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regen_lib import defense_figures, rivals, verdict
-from regen_lib.banks import Bank, Threat
+from regen_lib.core.images import Images
+from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.defenses.prn_det import prn_det
-from regen_lib.images import Images
+from regen_lib.study.figures import defenses
+from regen_lib.study.report import defenses_table
+from regen_lib.study.tables import home_ground
 from tests.conftest import draw, linear_network, rng
 
 EPSILON = 16.0
@@ -28,7 +30,7 @@ def suite(network: nn.Module, *, rival: str = "adversarial_training", defended: 
 
 
 def measured(found: Any, defense: str, measure: str) -> pd.Series:
-    rows = rivals.home_ground(found, epsilon=EPSILON, targeted="spgd_targeted", towards=1)
+    rows = home_ground.home_ground(found, epsilon=EPSILON, targeted="spgd_targeted", towards=1)
     return rows[(rows.defense == defense) & (rows.measure == measure)].iloc[0]
 
 
@@ -104,7 +106,7 @@ def table_of_defenses() -> dict[str, pd.DataFrame]:
 
 
 def test_the_readmes_table_of_defenses_by_hand() -> None:
-    lines = verdict.block(table_of_defenses(), None).splitlines()
+    lines = defenses_table.block(table_of_defenses(), None).splitlines()
     half = 0.03 / math.sqrt(2)  # the mean of two networks' independent intervals
     cells = ["**regeneration (ours)**", "0.900", "0.944", f"0.889 <sub>±{half:.3f}</sub>", "0.700", "0.600", "0.300", "1,000"]
     assert lines[3] == f"| {' | '.join(cells)} | not measured | 2.0 x |"
@@ -113,8 +115,8 @@ def test_the_readmes_table_of_defenses_by_hand() -> None:
 
 def test_the_summary_figure_shows_every_defence_of_every_network_where_it_stands() -> None:
     tables = table_of_defenses()
-    shown = verdict.verdict(tables["defenses"], tables["table6_defenses"], ["test", "fff"])
-    figure = defense_figures.verdict(shown)
+    shown = defenses_table.verdict(tables["defenses"], tables["table6_defenses"], ["test", "fff"])
+    figure = defenses.verdict(shown)
     points = [[(line.get_label(), *(float(v[0]) for v in line.get_data())) for line in axis.get_lines()] for axis in figure.axes]
     worst, white_box = points[0], points[len(points) // 2]
     assert worst == [("undefended", 0.9, 0.3), ("regeneration (ours)", 0.9, 0.6), ("PRN", 0.9, 0.7)]
@@ -122,6 +124,6 @@ def test_the_summary_figure_shows_every_defence_of_every_network_where_it_stands
 
 
 def test_the_map_of_restorations_holds_the_means_over_networks() -> None:
-    axis = defense_figures.restorations(table_of_defenses()["defenses"]).axes[0]
+    axis = defenses.restorations(table_of_defenses()["defenses"]).axes[0]
     assert [text.get_text() for text in axis.texts] == ["0.78", "0.67", "0.72", "0.94", "0.83", "0.89", "1.00", "0.89", "0.94"]
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["undefended", "regeneration (ours)", "PRN"]

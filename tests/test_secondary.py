@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regen_lib.artifacts import weights_hash
-from regen_lib.attackers import late_gain
 from regen_lib.attacks.random_signs import random_signs
 from regen_lib.attacks.spgd import spgd
-from regen_lib.banks import Bank, Threat, load_bank, save_bank
-from regen_lib.errors import StudyError
-from regen_lib.evaluation import evaluate
-from regen_lib.images import Images
-from regen_lib.inference import predict
-from regen_lib.regeneration import regenerate, units
-from regen_lib.secondary import harden, mixture
-from regen_lib.synthesis import nearest_cosine
-from regen_lib.training import Recipe
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images
+from regen_lib.core.inference import predict
+from regen_lib.core.perturbations import Bank, Threat, load_bank, save_bank
+from regen_lib.core.storage import weights_hash
+from regen_lib.evaluation.evaluate import evaluate
+from regen_lib.regeneration.hardening import harden, mixture
+from regen_lib.regeneration.synthesis import nearest_cosine
+from regen_lib.regeneration.unit import regenerate, units
+from regen_lib.study.tables.white_box import late_gain
+from regen_lib.training.recipe import Recipe
 from tests.conftest import draw
 
 WIDE = Threat(float("inf"), 80.0, 1.0)

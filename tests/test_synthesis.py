@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from regen_lib.banks import Threat
-from regen_lib.errors import StudyError
-from regen_lib.synthesis import describe, diverse, draws, make, nearest_cosine, synthesize, threshold, walk
+from regen_lib.core.errors import StudyError
+from regen_lib.core.perturbations import Threat
+from regen_lib.regeneration.synthesis import diverse, draws, make, nearest_cosine, synthesize, threshold, walk
+from regen_lib.study.tables.synthesis import describe
 from tests.conftest import draw
 
 

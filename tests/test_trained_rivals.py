@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib import defenses
-from regen_lib.defenses.adversarial import Retrained, mixed_loss, perturbation
-from regen_lib.defenses.base import Material
+from regen_lib.core.images import Images
+from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.retraining import Retrained, mixed_loss, perturbation
 from regen_lib.defenses.democratic_training import entropy, features, low_entropy
 from regen_lib.defenses.feature_denoising import NonLocal, feature_denoising
 from regen_lib.defenses.hgd import hgd, loss
 from regen_lib.defenses.universal_adversarial_training import Universal
-from regen_lib.images import Images
-from regen_lib.training import Noise
+from regen_lib.training.noise import Noise
 from tests.conftest import draw, linear_network, rng
 from tests.test_defenses import RECIPE, SPECS
 

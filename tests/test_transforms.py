@@ -11,14 +11,14 @@ from skimage.restoration import denoise_wavelet
 from torch import nn
 
 from regen_lib import defenses
-from regen_lib.defenses.base import Material
+from regen_lib.core.images import Images
+from regen_lib.defenses._shared.base import Material
 from regen_lib.defenses.feature_distillation import feature_distillation
 from regen_lib.defenses.feature_norm_clipping import Clipped
 from regen_lib.defenses.jpeg import jpeg
 from regen_lib.defenses.pixel_deflection import bayes_shrink, deflect, denoise, robust_map
 from regen_lib.defenses.prn_det import DetectingPRN
 from regen_lib.defenses.prn_det import features as log_dct
-from regen_lib.images import Images
 from tests.conftest import draw, rng
 from tests.test_defenses import made
 

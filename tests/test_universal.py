@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regen_lib.activations import convolutions, excitation, neutral
+from regen_lib.attacks._shared.excitation import convolutions, excitation, neutral
+from regen_lib.attacks._shared.generators import LatentGenerator, residual_generator
 from regen_lib.attacks.fff import fff, mean_absolute
 from regen_lib.attacks.gap import gap, generator_loss
 from regen_lib.attacks.gd_uap import PRIORS, Saturation, augment, gd_uap, half_square
@@ -16,11 +17,10 @@ from regen_lib.attacks.nag import nag, terms
 from regen_lib.attacks.sga import sga
 from regen_lib.attacks.singular_fool import singular_fool, singular_vector
 from regen_lib.attacks.spgd import spgd
-from regen_lib.banks import Threat
-from regen_lib.errors import StudyError
-from regen_lib.generators import LatentGenerator, residual_generator
-from regen_lib.images import Images
-from regen_lib.reproducible import generator
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images
+from regen_lib.core.perturbations import Threat
+from regen_lib.core.seeding import generator
 from tests.conftest import draw, linear_network
 
 INF, WIDE = Threat(math.inf, 25.0, 1.0), Threat(math.inf, 80.0, 1.0)

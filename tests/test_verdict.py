@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from regen_lib.defenses.jpeg import jpeg
-from regen_lib.regeneration import regenerate
-from regen_lib.rivals import trained
-from regen_lib.verdict import leaders, training_seconds, verdict
+from regen_lib.regeneration.unit import regenerate
+from regen_lib.study.report.defenses_table import leaders, training_seconds, verdict
+from regen_lib.study.tables.costs import trained
 from tests.conftest import draw
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from scipy.io import savemat
 from torch import Tensor, nn
 
-from regen_lib.errors import StudyError
+from regen_lib.core.errors import StudyError
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
 from regen_lib.weights import caffe, load_weights

@@ -10,13 +10,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regen_lib.errors import StudyError
+from regen_lib.core.errors import StudyError
 
 if TYPE_CHECKING:  # params.py asks for the names alone, and should not wait for torch
     from torch import nn
 
-    from regen_lib.banks import Bank
-    from regen_lib.images import Images
+    from regen_lib.core.images import Images
+    from regen_lib.core.perturbations import Bank
 
 ATTACKS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
 
@@ -34,8 +34,8 @@ def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str
 
     The option ``truth`` hands the images' labels to an attack that can use them.
     """
-    from regen_lib.banks import Threat
-    from regen_lib.lanes import gradients_counted
+    from regen_lib.attacks._shared.side_by_side import gradients_counted
+    from regen_lib.core.perturbations import Threat
 
     start, stop = spec["start"], spec["start"] + spec["images"]
     images, options = splits[spec["split"]].first(stop), dict(spec["options"])

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from regen_lib.activations import neutral, raise_activations
-from regen_lib.banks import Bank, Threat
+from regen_lib.attacks._shared.excitation import neutral, raise_activations
+from regen_lib.core.perturbations import Bank, Threat
 
 
 def fff(

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
-from regen_lib.activations import neutral, raise_activations
-from regen_lib.banks import Bank, Threat
-from regen_lib.errors import StudyError
-from regen_lib.images import as_input
+from regen_lib.attacks._shared.excitation import neutral, raise_activations
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import as_input
+from regen_lib.core.perturbations import Bank, Threat
 
 PRIORS = ("none", "range", "data")
 SATURATED = 0.5  # share of the values at the bound from which a perturbation may be halved ...

@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from regen_lib.activations import convolutions
-from regen_lib.banks import Bank, Threat
-from regen_lib.generators import LatentGenerator, seeded
-from regen_lib.images import as_input
-from regen_lib.lanes import lane_fooling, predictions, split, to_bank
-from regen_lib.progress import tqdm
-from regen_lib.reproducible import generator
+from regen_lib.attacks._shared.excitation import convolutions
+from regen_lib.attacks._shared.generators import LatentGenerator, seeded
+from regen_lib.attacks._shared.side_by_side import to_bank
+from regen_lib.core.images import as_input
+from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.perturbations import Bank, Threat
+from regen_lib.core.progress import tqdm
+from regen_lib.core.seeding import generator
 
 
 def nag(

@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regen_lib.banks import Bank, Threat
-from regen_lib.lanes import lane_fooling, predictions, split, to_bank
-from regen_lib.reproducible import generator
+from regen_lib.attacks._shared.side_by_side import to_bank
+from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.perturbations import Bank, Threat
+from regen_lib.core.seeding import generator
 
 
 def random_signs(network: nn.Module, pixels: Tensor, threat: Threat, *, seed: int, count: int) -> Bank:

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from regen_lib.ascent import loss_gradient
-from regen_lib.banks import Bank, Threat
+from regen_lib.attacks._shared.loss_gradient import loss_gradient
+from regen_lib.attacks._shared.side_by_side import Best, shuffled
+from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.perturbations import Bank, Threat
+from regen_lib.core.progress import tqdm
+from regen_lib.core.seeding import generator
 from regen_lib.kernels.universal_step import universal_step
-from regen_lib.lanes import Best, lane_fooling, predictions, shuffled, split
-from regen_lib.progress import tqdm
-from regen_lib.reproducible import generator
 
 
 def spgd(

@@ -12,23 +12,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from regen_lib.errors import StudyError
+from regen_lib.core.errors import StudyError
 
 if TYPE_CHECKING:  # schema.py asks for the names alone, and should not wait for torch
     from torch import nn
 
-    from regen_lib.defenses.base import Defended, Material
+    from regen_lib.defenses._shared.base import Defended, Material
 
-SHARED = ("base", "adversarial")
-DEFENSES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem not in SHARED))
-BUILT_IN = ("undefended", "ours", "hardened")  # made by other stages of the study: the network itself, and its regeneration units
-RIVALS = tuple(name for name in DEFENSES if name not in BUILT_IN)
+UNITS = ("ours", "hardened")  # the paper's defence, its units as first trained and after iterative training
+RIVALS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
+DEFENSES = ("undefended", *UNITS, *RIVALS)
 
 
 def find(name: str) -> ModuleType:
     """The file of the defence of that name; :class:`StudyError` for an unknown one."""
-    if name not in DEFENSES:
-        raise StudyError(f"defense {name!r} is unknown: choose one of {', '.join(DEFENSES)}")
+    if name not in RIVALS:
+        raise StudyError(f"defense {name!r} is unknown: choose one of {', '.join(RIVALS)}")
     return import_module(f"regen_lib.defenses.{name}")
 
 
@@ -38,7 +37,7 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Ma
     ``options`` build it, ``training`` and ``recipe`` train it, ``material.upon`` is the defence that it is built upon, if any. One
     that asks for ``layers``, ``shape``, ``channels`` or ``size`` gets the network's unit positions and the images' measures.
     """
-    from regen_lib.training import Recipe
+    from regen_lib.training.recipe import Recipe
 
     module = find(name)
     builder = getattr(module, name)
@@ -57,11 +56,14 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Ma
 
 def build(name: str, network: "nn.Module", data: Path, family: str) -> "nn.Module":
     """The defence of that name on ``network``, from what the study's stages left in ``data``."""
+    if name == "undefended":
+        return network
+    if name in UNITS:
+        from regen_lib.regeneration.files import load_units
+
+        return load_units(data / "units" / family / f"{name}.safetensors", network)
     module = find(name)
-    if name in BUILT_IN:
-        built: nn.Module = getattr(module, name)(network, data / "units" / family)
-        return built
-    from regen_lib.defenses.base import fill_defense, read_defense
+    from regen_lib.defenses._shared.base import fill_defense, read_defense
 
     path = data / "defenses" / name / f"{family}.safetensors"
     tensors, options = read_defense(path, name, network)

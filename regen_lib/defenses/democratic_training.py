@@ -5,9 +5,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from regen_lib.defenses.adversarial import Retrained, train_against
-from regen_lib.defenses.base import Material
-from regen_lib.training import Recipe
+from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.retraining import Retrained, train_against
+from regen_lib.training.recipe import Recipe
 
 
 def democratic_training(network: nn.Module) -> Retrained:

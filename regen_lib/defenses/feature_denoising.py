@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from regen_lib.defenses.adversarial import Retrained
+from regen_lib.core.devices import memory_format
+from regen_lib.core.errors import StudyError
+from regen_lib.core.seeding import generator
+from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.retraining import Retrained
 from regen_lib.defenses.adversarial_training import train as adversarially
-from regen_lib.defenses.base import Material
-from regen_lib.devices import memory_format
-from regen_lib.errors import StudyError
-from regen_lib.reproducible import generator
-from regen_lib.training import Recipe
+from regen_lib.training.recipe import Recipe
 
 KINDS = ("gaussian", "dot")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from regen_lib.defenses.base import Defended, straight_through
+from regen_lib.defenses._shared.base import Defended, straight_through
 
 BLOCK = 8
 

@@ -5,10 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regen_lib.defenses.base import Defended, Material
-from regen_lib.images import as_input
-from regen_lib.ranking import find_conv, layer_inputs
-from regen_lib.surgery import with_replaced
+from regen_lib.core.images import as_input
+from regen_lib.core.surgery import find_conv, layer_inputs, with_replaced
+from regen_lib.defenses._shared.base import Defended, Material
 
 CALIBRATION = 1000  # training images that say what a usual norm is
 

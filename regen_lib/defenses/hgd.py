@@ -6,13 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, l1_loss
 
-from regen_lib.activations import convolutions
-from regen_lib.defenses.base import Defended, Material
-from regen_lib.devices import memory_format
-from regen_lib.errors import StudyError
+from regen_lib.attacks._shared.excitation import convolutions
+from regen_lib.core.devices import memory_format
+from regen_lib.core.errors import StudyError
+from regen_lib.core.seeding import generator
+from regen_lib.defenses._shared.base import Defended, Material
 from regen_lib.networks.blocks import initialise
-from regen_lib.reproducible import generator
-from regen_lib.training import Noise, Recipe, fit
+from regen_lib.training.loop import fit
+from regen_lib.training.noise import Noise
+from regen_lib.training.recipe import Recipe
 
 GUIDES = ("logits", "features")
 ENCODER, DECODER = (2, 3, 3, 3, 3), (3, 3, 3, 2)  # convolutions in each group

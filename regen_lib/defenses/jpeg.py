@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
-from regen_lib.defenses.base import Defended, straight_through
-from regen_lib.devices import memory_format
+from regen_lib.core.devices import memory_format
+from regen_lib.defenses._shared.base import Defended, straight_through
 
 
 class JPEG(Defended):

@@ -5,9 +5,9 @@ import pywt
 import torch
 from torch import Tensor, nn
 
-from regen_lib.defenses.base import Defended, straight_through
-from regen_lib.devices import memory_format
-from regen_lib.reproducible import generator
+from regen_lib.core.devices import memory_format
+from regen_lib.core.seeding import generator
+from regen_lib.defenses._shared.base import Defended, straight_through
 
 WAVELET = "db1"
 TOP = 5  # classes in the activation map

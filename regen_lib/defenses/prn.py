@@ -5,10 +5,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from regen_lib.defenses.base import Defended, Material
-from regen_lib.devices import memory_format
-from regen_lib.reproducible import generator
-from regen_lib.training import Noise, Recipe, fit
+from regen_lib.core.devices import memory_format
+from regen_lib.core.seeding import generator
+from regen_lib.defenses._shared.base import Defended, Material
+from regen_lib.training.loop import fit
+from regen_lib.training.noise import Noise
+from regen_lib.training.recipe import Recipe
 
 CENTRE = 127.5
 

@@ -7,13 +7,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
-from regen_lib.defenses.base import Defended, Material
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import as_input
+from regen_lib.core.inference import draw
+from regen_lib.core.seeding import generator
+from regen_lib.defenses._shared.base import Defended, Material
 from regen_lib.defenses.prn import PRN
-from regen_lib.errors import StudyError
-from regen_lib.images import as_input
-from regen_lib.inference import draw
-from regen_lib.reproducible import generator
-from regen_lib.training import Recipe
+from regen_lib.training.recipe import Recipe
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue
 

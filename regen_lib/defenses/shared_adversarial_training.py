@@ -4,9 +4,9 @@ from functools import partial
 
 from torch import nn
 
-from regen_lib.defenses.adversarial import Retrained, perturbation, train_against
-from regen_lib.defenses.base import Material
-from regen_lib.training import Recipe
+from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.retraining import Retrained, perturbation, train_against
+from regen_lib.training.recipe import Recipe
 
 
 def shared_adversarial_training(network: nn.Module) -> Retrained:

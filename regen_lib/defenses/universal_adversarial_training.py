@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from regen_lib.ascent import LOSS_CLIP
-from regen_lib.defenses.adversarial import Retrained, train_against
-from regen_lib.defenses.base import Material
-from regen_lib.training import Recipe
+from regen_lib.attacks._shared.loss_gradient import LOSS_CLIP
+from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.retraining import Retrained, train_against
+from regen_lib.training.recipe import Recipe
 
 
 def universal_adversarial_training(network: nn.Module) -> Retrained:

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from regen_lib.artifacts import fill, read_tensors, write_tensors
-from regen_lib.devices import memory_format
-from regen_lib.errors import StudyError
+from regen_lib.core.devices import memory_format
+from regen_lib.core.errors import StudyError
+from regen_lib.core.storage import fill, read_tensors, write_tensors
 from regen_lib.networks.blocks import Task
 
 NETWORKS = ("caffenet", "vgg_f", "googlenet", "vgg16", "resnet152", "squeezenet")

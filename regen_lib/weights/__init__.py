@@ -10,7 +10,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from regen_lib.errors import StudyError
+from regen_lib.core.errors import StudyError
+from regen_lib.weights._names import counts
 
 FORMATS = {".safetensors": "tensors", ".pth": "pickled", ".pt": "pickled", ".caffemodel": "caffe", ".mat": "matconvnet"}
 PUBLISHED = "torchvision"
@@ -46,8 +47,3 @@ def place(network: nn.Module, found: list[tuple[str, Tensor]], source: str) -> N
         raise StudyError(f"{source}: {len(found)} arrays for {len(wanted)} of the network: another network, or other options?")
     for place_, (_, tensor) in zip(wanted.values(), found, strict=True):
         place_.copy_(tensor)
-
-
-def counts(name: str) -> bool:
-    """Whether an entry of a state_dict belongs to the network: BatchNorm's counters and GoogLeNet's auxiliary heads do not."""
-    return not name.endswith("num_batches_tracked") and not name.startswith("aux")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regen_lib.errors import StudyError
+from regen_lib.core.errors import StudyError
 
 # field numbers of caffe.proto: NetParameter's layers in the current and the old form; in these a layer's name and blobs
 LAYER, OLD_LAYER = 100, 2

@@ -9,7 +9,7 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 from torch import Tensor, nn
 
-from regen_lib.errors import StudyError
+from regen_lib.core.errors import StudyError
 
 
 def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:

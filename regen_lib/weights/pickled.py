@@ -6,7 +6,7 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from regen_lib.errors import StudyError
+from regen_lib.core.errors import StudyError
 from regen_lib.weights.tensors import ordered
 
 

@@ -5,7 +5,7 @@ from urllib.error import URLError
 import torchvision
 from torch import Tensor, nn
 
-from regen_lib.errors import StudyError
+from regen_lib.core.errors import StudyError
 from regen_lib.weights.tensors import TORCHVISION, ordered
 
 

@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from regen_lib.errors import StudyError
-from regen_lib.weights import counts
+from regen_lib.core.errors import StudyError
+from regen_lib.weights._names import counts
 
 TORCHVISION = {"squeezenet": "squeezenet1_0", "vgg16": "vgg16", "googlenet": "googlenet", "resnet152": "resnet152"}
 

@@ -1,0 +1,23 @@
+"""The loss that universal attacks raise, and its gradient."""
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.core.images import as_input
+
+LOSS_CLIP = 9.0  # no single image may dominate the gradient
+
+
+def loss_gradient(network: nn.Module, parts: Tensor, labels: Tensor, v: Tensor, chosen: Tensor) -> Tensor:
+    """Gradient ``[K, C, H, W]`` of each lane's mean cross-entropy to ``labels`` over its ``chosen`` ``[K, b]`` images.
+
+    Each image's loss is clipped at 9.
+    """
+    lane = torch.arange(len(v)).repeat_interleave(chosen.shape[1])
+    index = chosen.flatten()
+    leaf = v.clone().requires_grad_()
+    with torch.enable_grad():
+        outputs = network(as_input(parts, lane, index) + leaf[lane])
+        losses = nn.functional.cross_entropy(outputs, labels[lane, index], reduction="none").clamp_max(LOSS_CLIP)
+        (result,) = torch.autograd.grad(losses.sum() / chosen.shape[1], leaf)
+    return result

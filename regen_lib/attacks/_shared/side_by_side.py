@@ -1,0 +1,78 @@
+"""What attacks share that make all perturbations of a bank side by side, one lane each."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.core.perturbations import Bank, Threat
+from regen_lib.core.storage import weights_hash
+
+GAIN = 0.005  # of the mean fooling ratio: less is no gain
+
+
+@contextmanager
+def gradients_counted(network: nn.Module) -> Iterator[list[int]]:
+    """What an attack costs on any machine: the list fills with the images of each gradient taken within.
+
+    Counted where a gradient arrives at the network's input.
+    """
+    seen: list[int] = []
+
+    def watch(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].requires_grad:
+            inputs[0].register_hook(lambda gradient: seen.append(len(gradient)))
+
+    handle = network.register_forward_pre_hook(watch)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+class Best:
+    """Each lane's best perturbation so far: from one pass to the next a fooling ratio rises and falls.
+
+    ``history`` is the mean of the best ratios after each pass. ``patience`` passes in a row in which this gains less than
+    ``GAIN`` end an attack (0: only the target does).
+    """
+
+    def __init__(self, v: Tensor, target: float, patience: int = 0) -> None:
+        self.v, self.target, self.patience = v.clone(), target, patience
+        self.fooling, self.history = [0.0] * len(v), [0.0]
+
+    def look(self, v: Tensor, ratios: Sequence[float], lanes: Sequence[int]) -> None:
+        """Take note of a pass: ``v`` ``[K, C, H, W]``, and the fooling ratio of each of its ``lanes`` that took part."""
+        for k, ratio in zip(lanes, ratios, strict=True):
+            if ratio >= self.fooling[k]:
+                self.v[k], self.fooling[k] = v[k], ratio
+        self.history.append(sum(self.fooling) / len(self.fooling))
+
+    @property
+    def running(self) -> list[int]:
+        """The lanes that have not reached the target fooling ratio."""
+        return [k for k, ratio in enumerate(self.fooling) if ratio < self.target]
+
+    @property
+    def over(self) -> bool:
+        """Whether the attack may end."""
+        stale = 0 < self.patience < len(self.history) and self.history[-1] - self.history[-1 - self.patience] < GAIN
+        return stale or not self.running
+
+    def bank(self, attack: str, network: nn.Module, threat: Threat, seed: int) -> Bank:
+        """The best of every lane."""
+        return to_bank(attack, network, threat, self.v, self.fooling, self.history[1:], seed)
+
+
+def to_bank(
+    attack: str, network: nn.Module, threat: Threat, v: Tensor, fooling: Sequence[float], history: Sequence[float], seed: int
+) -> Bank:
+    """The finished lanes as a bank."""
+    name = getattr(network, "family", type(network).__name__)
+    return Bank(v.contiguous(), threat, attack, name, weights_hash(network), seed, tuple(fooling), tuple(history))
+
+
+def shuffled(parts: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """A fresh order of every lane's images, each from the lane's own generator: ``[K, n]``."""
+    return torch.stack([torch.randperm(parts.shape[1], generator=generator) for generator in generators])

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, storage, seeding, devices, processes, images, perturbations, inference, metrics."""

@@ -1,0 +1,137 @@
+"""Threat models, and banks of universal perturbations made under them."""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.storage import read_tensors, weights_hash, write_tensors
+
+
+def save_perturbations(path: Path, perturbations: Tensor, **origin: Any) -> None:
+    """Write synthetic perturbations ``[n, C, H, W]`` with their origin."""
+    write_tensors(path, "perturbations", {"perturbations": perturbations}, **origin)
+
+
+def load_perturbations(path: Path) -> Tensor:
+    """Read synthetic perturbations ``[n, C, H, W]``; :class:`StudyError` where a value is not finite."""
+    perturbations = read_tensors(path, "perturbations")[0]["perturbations"]
+    if not bool(perturbations.isfinite().all()):
+        raise StudyError(f"{path} holds NaN or infinity: delete the file and run `dvc repro`")
+    return perturbations.to(torch.get_default_device())
+
+
+NORM_SLACK = 1e-5  # relative: float32 rounding of a projection
+
+
+@dataclass(frozen=True)
+class Threat:
+    """What a universal perturbation may do (Eq. 1): ``norm`` (``inf`` or 2) at most ``xi`` pixels, ``target`` fooling ratio.
+
+    An attack stops once it fools the target fraction of its images.
+    """
+
+    norm: float
+    xi: float
+    target: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.norm not in (2, math.inf):
+            raise StudyError(f"norm {self.norm}: only 2 and inf are defined here")
+        if not (self.xi > 0 and 0 < self.target <= 1):
+            raise StudyError(f"xi {self.xi} must be positive and target {self.target} in (0, 1]")
+
+    def size(self, perturbations: Tensor) -> Tensor:
+        """The norm of each perturbation: ``[K, C, H, W]`` to ``[K]``, in pixels."""
+        return torch.linalg.vector_norm(perturbations.flatten(1), self.norm, dim=1)
+
+    def project(self, perturbations: Tensor) -> Tensor:
+        """The nearest perturbations within the ball of radius ``xi``: ``[K, C, H, W]`` to the same shape."""
+        if self.norm == math.inf:
+            return perturbations.clamp(-self.xi, self.xi)
+        factor = (self.xi / self.size(perturbations).clamp_min(1e-12)).clamp_max(1)
+        return perturbations * factor.view(-1, 1, 1, 1)
+
+    def fill(self, perturbations: Tensor) -> Tensor:
+        """The same directions at the full norm ``xi``: ``[K, C, H, W]`` to the same shape."""
+        return self.project(perturbations * (self.xi / self.size(perturbations).clamp_min(1e-12)).view(-1, 1, 1, 1))
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Universal perturbations ``[K, C, H, W]`` float32 in pixels, and how they came about.
+
+    ``network_hash`` names the weights they were made for, ``fooling`` is each one's fooling ratio on the images it was
+    made from, ``history`` their mean after each pass over the images, ``gradients`` what each cost: images whose gradient was taken.
+    """
+
+    perturbations: Tensor
+    threat: Threat
+    attack: str
+    network: str
+    network_hash: str
+    seed: int
+    fooling: tuple[float, ...]
+    history: tuple[float, ...] = field(default=())
+    gradients: float = 0.0
+
+    def __post_init__(self) -> None:
+        v = self.perturbations
+        if v.ndim != 4 or v.dtype != torch.float32 or not len(v):
+            raise StudyError(f"bank of shape {tuple(v.shape)}, {v.dtype}: expected float32 [K, C, H, W] with K > 0")
+        if not bool(v.isfinite().all()):
+            raise StudyError(f"bank of {self.attack} for {self.network} holds NaN or infinity: make it again")
+        if self.measured > self.threat.xi * (1 + NORM_SLACK):
+            raise StudyError(f"bank of {self.attack} for {self.network}: norm {self.measured:.6g} exceeds xi {self.threat.xi:g}")
+
+    def __len__(self) -> int:
+        return len(self.perturbations)
+
+    @property
+    def measured(self) -> float:
+        """The largest norm in the bank, in pixels."""
+        return float(self.threat.size(self.perturbations).max())
+
+    def largest_cosine(self) -> float:
+        """The largest absolute normalised inner product between two members (the paper bounds it by 0.15); 0 for one."""
+        unit = torch.nn.functional.normalize(self.perturbations.flatten(1), dim=1)
+        return float((unit @ unit.T).fill_diagonal_(0).abs().max())
+
+    def scaled(self, xi: float) -> "Bank":
+        """The same directions at another ``xi``."""
+        threat = replace(self.threat, xi=xi)
+        return replace(self, perturbations=threat.project(self.perturbations * (xi / self.threat.xi)), threat=threat)
+
+
+def save_bank(path: Path, bank: Bank) -> None:
+    """Write a bank of perturbations with its threat, origin and measured norm."""
+    metadata = asdict(bank)
+    del metadata["perturbations"], metadata["threat"]
+    threat = {"norm": str(bank.threat.norm), "xi": bank.threat.xi, "target": bank.threat.target}
+    write_tensors(path, "bank", {"perturbations": bank.perturbations}, **metadata, threat=threat, xi_measured=bank.measured)
+
+
+def load_bank(path: Path, *, network: nn.Module | None = None, shape: tuple[int, int, int] | None = None) -> Bank:
+    """Read a bank, checked: finite, within its xi, and where given, of ``shape`` ``(C, H, W)`` and made for ``network``.
+
+    :class:`StudyError` otherwise.
+    """
+    tensors, metadata = read_tensors(path, "bank")
+    threat = Threat(float(metadata["threat"]["norm"]), metadata["threat"]["xi"], metadata["threat"]["target"])
+    fields = {key: metadata[key] for key in ("attack", "network", "network_hash", "seed", "gradients")}
+    fields |= {"fooling": tuple(metadata["fooling"]), "history": tuple(metadata["history"])}
+    try:
+        bank = Bank(tensors["perturbations"].to(torch.get_default_device()), threat, **fields)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from error
+    if not math.isclose(bank.measured, metadata["xi_measured"], rel_tol=1e-6):
+        raise StudyError(f"{path}: norm {bank.measured:g}, but {metadata['xi_measured']:g} was written: make it again")
+    if shape is not None and tuple(bank.perturbations.shape[1:]) != tuple(shape):
+        raise StudyError(f"{path}: perturbations of {tuple(bank.perturbations.shape[1:])}, images of {tuple(shape)}")
+    if network is not None and weights_hash(network) != bank.network_hash:
+        raise StudyError(f"{path}: made for other weights of {bank.network}: run `dvc repro` to make bank and network agree")
+    return bank

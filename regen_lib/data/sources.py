@@ -1,0 +1,31 @@
+"""Where the images come from: the one place that knows every source."""
+
+from pathlib import Path
+from typing import Any
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images, load_images, save_images
+from regen_lib.data import decoding, fashion_mnist
+from regen_lib.data.image_folder import Streamed
+
+SOURCES = ("fashion_mnist", "image_folder")
+
+
+def prepare(source: str, raw: Path, target: Path, *, validation: int, seed: int, **options: Any) -> tuple[str, ...]:
+    """Write the splits of a source of images to ``target``; returns the names of the classes.
+
+    ``fashion_mnist`` is fetched into ``raw`` where it is not there; ``image_folder`` takes trees of JPEGs below ``raw``, with the
+    options of :func:`regen_lib.data.decoding.prepare`. :class:`StudyError` for an unknown source.
+    """
+    if source == "fashion_mnist":
+        fashion_mnist.fetch(raw)
+        save_images(target, fashion_mnist.read_fashion_mnist(raw, validation, seed))
+        return fashion_mnist.CLASSES
+    if source == "image_folder":
+        return decoding.prepare(raw, target, validation=validation, seed=seed, **options)
+    raise StudyError(f"images.source {source!r} is unknown: choose one of {', '.join(SOURCES)}")
+
+
+def training_images(path: Path, stream: str | None) -> Images | Streamed:
+    """What to train on: the split ``train`` of ``path``, or a folder of JPEGs, decoded as training goes."""
+    return load_images(path)["train"] if stream is None else Streamed(Path(stream))

@@ -1,0 +1,1 @@
+"""Defences against banks of perturbations: Eq. 9, with intervals."""

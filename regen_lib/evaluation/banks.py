@@ -1,0 +1,33 @@
+"""What a bank of perturbations is, and does to images that it was not made from."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from regen_lib.core.images import Images
+from regen_lib.core.members import lane_fooling, split
+from regen_lib.core.perturbations import Bank
+
+
+def summarise(bank: Bank, network: nn.Module, images: Images, clean: Tensor) -> dict[str, Any]:
+    """What a bank is: its norm, and the fooling ratio on its own and on unseen ``images``, each with the weakest member.
+
+    Each member meets an equal share of ``images``, whose predictions without perturbation are ``clean`` ``[N]``.
+    """
+    parts, before = split(images.pixels, len(bank)), split(clean, len(bank))
+    unseen = lane_fooling(network, parts, before, bank.perturbations, range(len(bank)))
+    return {
+        "network": bank.network,
+        "attack": bank.attack,
+        "count": len(bank),
+        "norm": bank.threat.norm,
+        "xi": bank.threat.xi,
+        "xi_measured": bank.measured,
+        "l2": float(bank.perturbations.flatten(1).norm(dim=1).mean()),
+        "fooling_own": sum(bank.fooling) / len(bank),
+        "fooling_own_min": min(bank.fooling),
+        "fooling_unseen": sum(unseen) / len(bank),
+        "fooling_unseen_min": min(unseen),
+        "cosine_max": bank.largest_cosine(),
+        "passes": max(1, len(bank.history)),
+    }

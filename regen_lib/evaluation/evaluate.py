@@ -1,0 +1,82 @@
+"""The one evaluation loop: defences x banks, every cell a row of a tidy table."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images
+from regen_lib.core.inference import draw, predict
+from regen_lib.core.metrics import fooling_ratio, proportion_interval, restoration
+from regen_lib.core.perturbations import Bank
+from regen_lib.core.progress import tqdm
+from regen_lib.core.seeding import generator
+
+COLUMNS = (
+    *("table", "network", "defense", "attack", "attack_network", "norm", "xi", "clip", "images", "clean_accuracy", "accuracy"),
+    *("restoration", "fooling_ratio", "metric", "ci_low", "ci_high", "seed", "paper"),
+)
+
+
+def evaluate(
+    table: str,
+    family: str,
+    defended: Mapping[str, nn.Module],
+    clean: Mapping[str, Tensor],
+    banks: Mapping[str, Bank],
+    images: Images,
+    *,
+    seed: int,
+    clip: bool = False,
+    metric: str = "restoration",
+    mean_over: Collection[str] = (),
+    paper: Mapping[tuple[str, str], float] | None = None,
+) -> pd.DataFrame:
+    """One row for each defence and bank, in the columns ``COLUMNS``.
+
+    Every image carries one perturbation of the bank, drawn uniformly (the same for all defences), as in the authors'
+    release. ``clean`` holds each defence's predictions without perturbation; those of ``undefended`` are the denominator of
+    Eq. 9. ``metric`` is what the 95 % interval is of: ``restoration`` or ``accuracy``. One more row a defence, ``mean``,
+    averages over the banks ``mean_over``, all of one norm and xi. ``paper`` maps (defence, bank) to the paper's value of that metric.
+    """
+    if len({(banks[name].threat.norm, banks[name].threat.xi) for name in mean_over}) > 1:
+        raise StudyError(f"table {table}: a mean over {', '.join(mean_over)}, which differ in norm or xi: average banks of one threat")
+    truth = images.labels
+    rows: list[dict[str, Any]] = []
+    for defense, network in tqdm(defended.items(), desc=f"table {table}, {family}", leave=False):
+        found: dict[str, Tensor] = {}
+        for name, bank in banks.items():
+            choice = draw(len(images), len(bank), generator(seed, "evaluation", name))
+            found[name] = predict(network, images.pixels, bank.perturbations, choice, clip=clip)
+        if mean_over:
+            found["mean"] = torch.stack([found[name] for name in mean_over], dim=1)
+        for name, perturbed in found.items():
+            bank = banks[name] if name in banks else banks[next(iter(mean_over))]
+            cell = measure(clean["undefended"] == truth, clean[defense], perturbed, truth, metric)
+            cell |= {"table": table, "network": family, "defense": defense, "attack": name, "attack_network": bank.network}
+            cell |= {"norm": bank.threat.norm, "xi": bank.threat.xi, "clip": clip, "images": len(images), "seed": seed}
+            rows.append(cell | {"metric": metric, "paper": (paper or {}).get((defense, name))})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def measure(base_clean: Tensor, clean: Tensor, perturbed: Tensor, truth: Tensor, metric: str) -> dict[str, Any]:
+    """The measured part of a row from per-image correctness and predictions, all ``[N]``.
+
+    ``perturbed`` may be ``[N, A]``: the same images under A attacks, whose mean counts for each image.
+    """
+    perturbed = perturbed.view(len(truth), -1)
+    hit = (perturbed == truth[:, None]).double().mean(1)
+    ratio, low, high = restoration(base_clean, clean == truth, hit)
+    if metric == "accuracy":
+        low, high = proportion_interval(float(hit.sum()), len(hit))
+    return {
+        "clean_accuracy": float((clean == truth).double().mean()),
+        "accuracy": float(hit.mean()),
+        "restoration": ratio,
+        "fooling_ratio": fooling_ratio(clean[:, None], perturbed),
+        "ci_low": low,
+        "ci_high": high,
+    }

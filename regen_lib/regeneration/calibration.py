@@ -1,0 +1,42 @@
+"""The scale on which a unit sees its channels."""
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.core.inference import logits
+from regen_lib.regeneration.unit import units
+
+
+def calibrate(defended: nn.Module, pixels: Tensor) -> None:
+    """Set every unit's ``scale`` to the deviation of its channels over the clean images ``pixels`` ``[N, C, H, W]``.
+
+    For networks fed pixels that nobody divides: there features have deviations of hundreds, while a unit with BN inside
+    puts out values about one, and learns nothing. Units must not have been trained yet. Without images nothing changes.
+    """
+    if not len(pixels):
+        return
+    moments = {name: Moments() for name in units(defended)}
+    handles = [defended.get_submodule(f"{name}.conv").register_forward_hook(moment) for name, moment in moments.items()]
+    for _ in logits(defended, pixels):
+        pass
+    for handle in handles:
+        handle.remove()
+    for name, unit in units(defended).items():
+        unit.scale.copy_(moments[name].deviation()[unit.channels].clamp_min(1e-6))
+
+
+class Moments:
+    """Counts, sums and squares per channel of the outputs that a hooked layer gives."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, torch.zeros(()), torch.zeros(())
+
+    def __call__(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        values = output.double()
+        self.count += values.numel() // values.shape[1]
+        self.total, self.squares = self.total + values.sum((0, 2, 3)), self.squares + values.square().sum((0, 2, 3))
+
+    def deviation(self) -> Tensor:
+        """Standard deviation of each channel ``[C]``."""
+        average = self.total / self.count
+        return (self.squares / self.count - average**2).clamp_min(0).sqrt().float()

@@ -1,0 +1,57 @@
+"""Noise masking (Sec. 4.1, Fig. 3 and S1): what accuracy returns when chosen filters see the clean image."""
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import as_input, at_once
+from regen_lib.core.inference import perturb
+from regen_lib.core.surgery import find_conv, with_replaced
+from regen_lib.regeneration.ranking import rank
+
+BATCH = 250
+ORDERS = ("ranked", "reversed", "random")
+
+
+class Masked(nn.Module):
+    """A convolution over a batch of clean images followed by the same images perturbed: ``[2n, C, H, W]``.
+
+    The activations of ``channels`` under the perturbed images are replaced by those under the clean ones.
+    """
+
+    channels: Tensor
+
+    def __init__(self, conv: nn.Conv2d, channels: Tensor) -> None:
+        super().__init__()
+        self.conv = conv
+        self.register_buffer("channels", channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        clean, perturbed = self.conv(x).chunk(2)
+        perturbed = perturbed.index_copy(1, self.channels, clean[:, self.channels])
+        return torch.cat([clean, perturbed])
+
+
+def order_filters(conv: nn.Conv2d, order: str, generator: torch.Generator) -> Tensor:
+    """Filter indices ``[C]``: by l1 norm (``ranked``), from its other end (``reversed``), or drawn (``random``)."""
+    if order not in ORDERS:
+        raise StudyError(f"order {order!r} is unknown: choose one of {', '.join(ORDERS)}")
+    if order == "random":
+        return torch.randperm(conv.out_channels, generator=generator)
+    return rank(conv) if order == "ranked" else rank(conv).flip(0)
+
+
+def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels: Tensor, v: Tensor, choice: Tensor) -> Tensor:
+    """Predictions ``[N]`` for perturbed images, the noise masked in ``channels`` of ``layer`` ([] masks nothing).
+
+    ``pixels`` uint8 ``[N, C, H, W]``; image i carries ``v[choice[i]]``, not clipped.
+    """
+    conv = find_conv(network, layer)
+    masked = with_replaced(network, {layer: Masked(conv, channels)})
+    found = []
+    with torch.no_grad():
+        size = at_once(pixels, BATCH)
+        for chunk, which in zip(pixels.split(size), choice.split(size), strict=True):
+            both = torch.cat([as_input(chunk), perturb(chunk, v, which)])
+            found.append(masked(both).argmax(1)[len(chunk) :])
+    return torch.cat(found)

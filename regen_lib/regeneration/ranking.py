@@ -1,0 +1,57 @@
+"""Which filters are vulnerable: l1 norms, the bound of Eq. 2, the rank, and the noise that is really there (Sec. 4.1)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import as_input, at_once
+from regen_lib.core.surgery import find_conv, layer_inputs
+
+BATCH = 250
+
+
+def filter_norms(conv: nn.Conv2d) -> Tensor:
+    """``||W_m||_1`` of every filter, float32 ``[C]``."""
+    return conv.weight.detach().float().abs().flatten(1).sum(1)
+
+
+def rank(conv: nn.Conv2d) -> Tensor:
+    """Filter indices ``[C]`` from the most to the least vulnerable: by l1 norm, descending, ties by index."""
+    return filter_norms(conv).argsort(descending=True, stable=True)
+
+
+def top(conv: nn.Conv2d, ratio: float) -> Tensor:
+    """The most vulnerable ``ratio`` of the filters, at least one: indices ``[N]``. ``ratio`` in (0, 1]."""
+    if not 0 < ratio <= 1:
+        raise StudyError(f"ratio {ratio} lies outside (0, 1]: it is the fraction of filters, 0.5 in the paper")
+    return rank(conv)[: max(1, round(ratio * conv.out_channels))]
+
+
+def noise_bound(conv: nn.Conv2d, perturbation: Tensor) -> Tensor:
+    """Eq. 2: no value of filter m's noise exceeds ``||W_m||_1 * ||r||_inf``.
+
+    ``perturbation`` r ``[N, C, H, W]`` at the layer's input; returns ``[N, filters]``. The paper writes ``||r||_p``, which is
+    never smaller than ``||r||_inf``, so this is its tightest case.
+    """
+    return perturbation.abs().flatten(1).amax(1)[:, None] * filter_norms(conv)[None, :]
+
+
+def observed_noise(network: nn.Module, layers: Sequence[str], pixels: Tensor, v: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Per layer, the largest noise of every filter and its bound, for every image: two ``[N, filters]``.
+
+    The noise is ``max |phi_m(u + r) - phi_m(u)|`` over positions, with u the layer's clean input and r what ``v``
+    ``[1, C, H, W]``, added to the pixels, has become there. A convolution is linear, so this is ``max |W_m * r|``, which is
+    how it is computed: the difference of two large activations would round away small noise.
+    """
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
+    for chunk in pixels.split(at_once(pixels, BATCH)):
+        x = as_input(chunk)
+        clean, perturbed = layer_inputs(network, layers, x), layer_inputs(network, layers, x + v)
+        for name in layers:
+            conv, r = find_conv(network, name), perturbed[name] - clean[name]
+            with torch.no_grad():
+                noise = conv._conv_forward(r, conv.weight, None).abs().flatten(2).amax(2)
+            found[name].append((noise, noise_bound(conv, r)))
+    return {name: (torch.cat([n for n, _ in parts]), torch.cat([b for _, b in parts])) for name, parts in found.items()}

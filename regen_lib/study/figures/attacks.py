@@ -1,0 +1,110 @@
+"""Plots of attacks: how strong, at what cost, against what they excite, and in the white box."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from regen_lib.study.figures.style import BLUE, DEFENSE_STYLE, GREEN, GREY, HARDENED, ORANGE, legend_below, panels, rows_of_attacks, style
+from regen_lib.study.paper import FIG6_HARDENED
+from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
+
+CURVE_STYLE = {**DEFENSE_STYLE, "hardened": HARDENED}
+COST_STYLE = {"test": (ORANGE, "s"), "spgd": (BLUE, "o"), "spgd_truth": (GREY, "D"), "sga": (GREEN, "^")}
+
+
+def fooling(banks: pd.DataFrame, control: str) -> Figure:
+    """Fooling ratio of every bank on unseen images, a panel a network; the line is the control's.
+
+    Columns ``network, bank, fooling_unseen, fooling_unseen_min``; the thin bar reaches down to the weakest member.
+    """
+    names, order = list(banks.network.unique()), [bank for bank in banks.bank.unique() if bank != control]
+    figure, axes = panels(names, height=2.6)
+    for axis, name in zip(axes[0], names, strict=True):
+        part = banks[banks.network == name].set_index("bank")
+        mean, weakest = part.fooling_unseen[order], part.fooling_unseen_min[order]
+        error = [mean - weakest, 0 * mean]
+        axis.errorbar(mean, range(len(order)), xerr=error, fmt="o", color=BLUE, markersize=4, label="mean of the bank, to its weakest")
+        axis.axvline(part.fooling_unseen[control], color=GREY, linestyle="--", linewidth=1, label=ATTACK_TITLES.get(control, control))
+        rows_of_attacks(axis, order, "fooling ratio")
+    legend_below(figure, axes[0, 0])
+    return figure
+
+
+def margins(table: pd.DataFrame, control: str, largest: float) -> Figure:
+    """Fooling ratio above the control's, at the ``largest`` xi and at the best up to it, a row an attack, a column a network.
+
+    Columns ``network, attack, xi, margin``.
+    """
+    style()
+    figure, axes = plt.subplots(1, 2, figsize=(8.5, 0.9 + 0.27 * table.attack.nunique()), sharey=True, layout="constrained")
+    parts = (table[table.xi == largest], table.loc[table.groupby(["network", "attack"]).margin.idxmax()])
+    titles = (f"at xi {largest:g}", f"at its best xi up to {largest:g} (in brackets)")
+    order, names = list(table.attack.unique()), list(table.network.unique())
+    for axis, part, title in zip(axes, parts, titles, strict=True):
+        margin, xi = (part.pivot(index="attack", columns="network", values=value).loc[order, names] for value in ("margin", "xi"))
+        text = margin.map("{:+.2f}".format) + ("" if part is parts[0] else xi.map(" ({:g})".format))
+        options = {"vmin": 0, "vmax": 0.6, "cmap": "viridis", "cbar": False, "linewidths": 0.5, "annot_kws": {"fontsize": 7}}
+        sns.heatmap(margin, ax=axis, annot=text, fmt="", **options)
+        axis.set(title=title, xlabel="", ylabel="")
+        axis.set_xticklabels([TITLES.get(name, name) for name in names], rotation=0)
+        axis.set_yticklabels([ATTACK_TITLES.get(attack, attack) for attack in order], rotation=0)
+    figure.supxlabel(f"fooling ratio above {ATTACK_TITLES.get(control, control)} of the same xi", fontsize=9)
+    return figure
+
+
+def excitation(table: pd.DataFrame, named: dict[str, str]) -> Figure:
+    """Fooling ratio against what a perturbation adds to the convolutions' outputs: a panel a network, a point an attack.
+
+    Columns ``network, attack, excitation, fooling``; ``named`` maps the attacks to be pointed out to their colours.
+    """
+    figure, axes = panels(list(table.network.unique()))
+    for axis, (_, part) in zip(axes[0], table.groupby("network", sort=False), strict=True):
+        rest = part[~part.attack.isin(list(named))]
+        axis.plot(rest.excitation, rest.fooling, "o", color=GREY, markersize=3, alpha=0.6, label="other attacks")
+        for (attack, color), marker in zip(named.items(), "sDo", strict=False):
+            point = part[part.attack == attack]
+            axis.plot(point.excitation, point.fooling, marker, color=color, markersize=6, label=ATTACK_TITLES.get(attack, attack))
+        axis.set(ylim=(0, 1), xlabel="log energy gained")
+    axes[0, 0].set_ylabel("fooling ratio")
+    legend_below(figure, axes[0, 0])
+    return figure
+
+
+def costs(table: pd.DataFrame) -> Figure:
+    """Fooling ratio against the work it took: columns ``network, attack, gradients, fooling``, a row a pass."""
+    figure, axes = panels(list(table.network.unique()))
+    for axis, (_, part) in zip(axes[0], table.groupby("network", sort=False), strict=True):
+        for attack, line in part.groupby("attack", sort=False):
+            color, marker = COST_STYLE[str(attack)]
+            label = ATTACK_TITLES.get(str(attack), str(attack))
+            axis.plot(line.gradients / 1000, line.fooling, color=color, marker=marker, markersize=3, label=label)
+        axis.set(xlim=(0, None), ylim=(0, 1), xlabel="gradients (thousand images)")
+    axes[0, 0].set_ylabel("fooling ratio")
+    legend_below(figure, axes[0, 0])
+    return figure
+
+
+def attack_curves(curves: pd.DataFrame) -> Figure:
+    """Fig. 6: fooling ratio of a white-box attacker against passes over its images: columns ``defense, passes, fooling``."""
+    style()
+    figure, axis = plt.subplots(figsize=(6.2, 2.8), layout="constrained")
+    for defense, part in curves.groupby("defense", sort=False):
+        color, marker, label = CURVE_STYLE.get(str(defense), ("black", "^", DEFENSE_TITLES.get(str(defense), str(defense))))
+        axis.plot(part.passes, part.fooling, color=color, marker=marker, markersize=4, markevery=0.1, label=label)
+    label = f"the paper's hardened network, {FIG6_HARDENED:g}"
+    axis.axhline(FIG6_HARDENED, color="black", linewidth=0.8, linestyle=":", label=label)
+    axis.set(xlabel="passes over the attacker's images", ylabel="fooling ratio", ylim=(0, 1))
+    plain_log(axis)
+    axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def plain_log(axis: Axes) -> None:
+    """A logarithmic axis with numbers as people write them."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())

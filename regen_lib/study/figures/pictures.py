@@ -1,0 +1,92 @@
+"""The figures that show images: samples, perturbations, feature maps, one image under several attacks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from regen_lib.study.figures.style import BLUE, DEFENSE_STYLE, ORANGE, style
+from regen_lib.study.titles import ATTACK_TITLES
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A case of Fig. 1: the image ``[C, H, W]`` that a network sees, what was added to it, and each defence's (class, confidence)."""
+
+    case: str
+    image: Tensor
+    perturbation: Tensor
+    says: Mapping[str, tuple[int, float]]
+
+
+def bare(axis: Axes) -> None:
+    """No ticks, no frame."""
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def one_image(cases: Sequence[Shown], truth: int, classes: Sequence[str]) -> Figure:
+    """Fig. 1: an image under each attack, what was added to it (stretched over its own range), and what each defence sees in it."""
+    style()
+    defenses = list(cases[0].says)
+    figure, axes = plt.subplots(2, len(cases), figsize=(1.5 * len(cases) + 0.4, 3.9), layout="constrained")
+    for (top, below), shown in zip(axes.T, cases, strict=True):
+        top.imshow(shown.image[0].numpy(force=True), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        top.set_title(ATTACK_TITLES.get(shown.case, shown.case))
+        below.imshow(shown.perturbation[0].numpy(force=True), cmap="gray", interpolation="nearest")
+        for line, defense in enumerate(defenses):
+            label, sure = shown.says[defense]
+            text, color = f"{classes[label]}, {100 * sure:.0f} %", BLUE if label == truth else ORANGE
+            below.text(0.5, -0.16 - 0.17 * line, text, transform=below.transAxes, ha="center", color=color, fontsize=8)
+        bare(top)
+        bare(below)
+    for line, defense in enumerate(defenses):
+        title = DEFENSE_STYLE[defense][2].split(" (")[0]
+        axes[1, 0].text(-0.15, -0.16 - 0.17 * line, title, transform=axes[1, 0].transAxes, ha="right", fontsize=8)
+    axes[0, 0].set_ylabel("image")
+    axes[1, 0].set_ylabel("perturbation")
+    return figure
+
+
+def feature_maps(maps: dict[str, tuple[Tensor, Tensor]], titles: tuple[str, str]) -> Figure:
+    """Fig. 5: one filter's activation ``[H, W]`` for each case, before (top) and after regeneration (bottom), one grey scale."""
+    style()
+    figure, axes = plt.subplots(2, len(maps), figsize=(1.6 * len(maps) + 0.6, 3.4), squeeze=False, layout="constrained")
+    everything = np.concatenate([m.numpy(force=True).ravel() for pair in maps.values() for m in pair])
+    low, high = np.percentile(everything, [1, 99])
+    for column, (case, pair) in enumerate(maps.items()):
+        for row, image in enumerate(pair):
+            axes[row, column].imshow(image.numpy(force=True), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+            axes[row, column].set(xticks=[], yticks=[])
+        axes[0, column].set_title(ATTACK_TITLES.get(case, case))
+    for axis, title in zip(axes[:, 0], titles, strict=True):
+        axis.set_ylabel(title)
+    return figure
+
+
+def perturbations(rows: dict[str, Tensor], count: int = 5) -> Figure:
+    """The first perturbations of each bank, a row a bank, each image stretched over its own range."""
+    style()
+    figure, axes = plt.subplots(len(rows), count, figsize=(1.3 * count, 1.4 * len(rows)), squeeze=False, layout="constrained")
+    for axis in axes.ravel():
+        bare(axis)
+    for line, (name, v) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(name)
+        for axis, image in zip(line, v[:count], strict=False):
+            axis.imshow(image[0].numpy(force=True), cmap="gray", interpolation="nearest")
+    return figure
+
+
+def samples(pixels: Tensor, titles: Sequence[str]) -> Figure:
+    """A row of images ``[n, C, H, W]`` with a title each."""
+    style()
+    figure, axes = plt.subplots(1, len(pixels), figsize=(1.0 * len(pixels), 1.4), squeeze=False, layout="constrained")
+    for axis, image, title in zip(axes[0], pixels, titles, strict=True):
+        axis.imshow(image[0].numpy(force=True), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_title(title, fontsize=7)
+        axis.set(xticks=[], yticks=[])
+    return figure

@@ -1,0 +1,1 @@
+"""Tables to the README's sentences and numbers."""

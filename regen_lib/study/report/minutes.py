@@ -1,0 +1,44 @@
+"""What the stages cost: each writes its CPU time and peak memory beside its executed notebook; here they become a table.
+
+``python -m regen_lib.study.report.minutes`` writes ``metrics/minutes.csv`` and the README's lines on it, after a ``dvc repro``.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.storage import write_table
+from regen_lib.study.report import readme
+from regen_lib.study.report.machine import processor
+from regen_lib.study.stage import EXECUTED
+
+
+def collect(folder: Path, lock: Path) -> pd.DataFrame:
+    """One row a stage (and network) of ``dvc.lock``: CPU seconds, peak memory, machine. :class:`StudyError` where nothing has run."""
+    rows = []
+    for name in sorted(yaml.safe_load(lock.read_text())["stages"] if lock.is_file() else []):
+        stage, _, item = name.partition("@")
+        path = folder / f"{name.replace('@', '-')}.json"
+        if path.is_file():
+            rows.append({"stage": stage, "network": item, **json.loads(path.read_text())})
+    if not rows:
+        raise StudyError(f"{folder} holds no stage of {lock}: run `dvc repro` first")
+    return pd.DataFrame(rows).assign(machine=processor())
+
+
+def main() -> int:
+    """Write metrics/minutes.csv and the README; returns the exit status."""
+    try:
+        write_table(Path("metrics/minutes.csv"), collect(EXECUTED, Path("dvc.lock")))
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return readme.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The README's result tables, written from metrics/ and from nothing else.
+
+``python -m regen_lib.study.report.readme`` replaces what stands between the README's markers and writes ``metrics/summary.json``,
+which ``dvc metrics show`` prints.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.storage import write_bytes
+from regen_lib.study.report import defenses_table
+from regen_lib.study.report.claims import findings
+from regen_lib.study.titles import TITLES
+
+FILES = (
+    *("banks", "choices", "clipping", "costs", "excitation", "fig2", "fig3", "figS2", "fig6_test", "hardened", "margins", "synthesis"),
+    *("unseen", "defenses", "table4_defenses", "table6_defenses", "defense_costs", "home"),
+    *("table1", "table2", "table3", "table4", "table5", "table6"),
+)
+COLUMNS = {
+    "UAP": ("table2", "test"),
+    "UAP, l2": ("table3", "test_l2"),
+    "unseen attacks, mean": ("table5", "mean"),
+    "sPGD": ("table5", "spgd"),
+    "random signs": ("table5", "random_signs"),
+}
+RIVALRY = ("rivals", "white_box_rivals", "comparison")  # the stages that only the other defences need
+
+
+def cell(tables: dict[str, pd.DataFrame], table: str, network: str, attack: str, defense: str) -> pd.Series:
+    """One row of a table; :class:`StudyError` unless it is there exactly once."""
+    rows = tables[table]
+    rows = rows[(rows.network == network) & (rows.attack == attack) & (rows.defense == defense)]
+    if len(rows) != 1:
+        raise StudyError(f"metrics/{table}.csv has {len(rows)} rows for {network}, {attack}, {defense}: run `dvc repro`")
+    return rows.iloc[0]
+
+
+def read(metrics: Path) -> dict[str, pd.DataFrame]:
+    """Every table of the study; :class:`StudyError` for one that is missing."""
+    missing = [name for name in FILES if not (metrics / f"{name}.csv").is_file()]
+    if missing:
+        raise StudyError(f"{metrics} lacks {', '.join(missing)}: run `dvc repro`")
+    return {name: pd.read_csv(metrics / f"{name}.csv") for name in FILES}
+
+
+def percent(value: float) -> str:
+    """0.8765 as 87.7."""
+    return f"{100 * value:.1f}"
+
+
+def network_line(tables: dict[str, pd.DataFrame], network: str) -> str:
+    """A network's row of the README's table."""
+    before, after = (cell(tables, "table2", network, "test", defense) for defense in ("undefended", "ours"))
+    clean = f"{percent(before.clean_accuracy)} → {percent(after.clean_accuracy)}"
+    top1 = f"{percent(before.accuracy)} → **{percent(after.accuracy)}**"
+    parts = [TITLES[network], clean, top1]
+    for table, attack in COLUMNS.values():
+        ours = cell(tables, table, network, attack, "ours")
+        interval = f"**{ours.restoration:.3f}** <sub>{ours.ci_low:.3f}-{ours.ci_high:.3f}</sub>"
+        parts.append(interval + ("" if pd.isna(ours.paper) else f" · {ours.paper:.3f}"))
+    return "| " + " | ".join(parts) + " |"
+
+
+def render(metrics: Path) -> str:
+    """The README's block: a table with a row a network."""
+    tables = read(metrics)
+    images = int(tables["table2"].images.iloc[0])
+    xi = {table: f"{tables[table].xi[tables[table].attack == attack].iloc[0]:g}" for table, attack in COLUMNS.values()}
+    head = ["network", "clean top-1, %", f"top-1 under UAP (ξ = {xi['table2']}), %"]
+    head += [f"{name} (ξ = {xi[table]})" for name, (table, _) in COLUMNS.items()]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += [network_line(tables, network) for network in tables["table2"].network.unique()]
+    note = (
+        "\nUndefended → with units. The last columns: **restoration accuracy** (Eq. 9) of our defence and its 95 % interval; after the"
+        f" dot, the paper's value on ImageNet where it has one. {images:,} test images, one perturbation each, not clipped."
+    )
+    return "\n".join([*lines, note])
+
+
+def summary(metrics: Path) -> dict[str, dict[str, float]]:
+    """What ``dvc metrics show`` prints: per network, clean top-1 and restoration against each attack."""
+    tables = read(metrics)
+    result = {}
+    for network in tables["table2"].network.unique():
+        ours = {name: round(float(cell(tables, *where, "ours").restoration), 4) for name, where in places(network).items()}
+        result[str(network)] = {"clean": round(float(cell(tables, "table2", network, "test", "ours").clean_accuracy), 4)} | ours
+    return result
+
+
+def places(network: str) -> dict[str, tuple[str, str, str]]:
+    """Where each attack's row of a network stands: attack to (table, network, attack)."""
+    return {attack: (table, network, attack) for table, attack in COLUMNS.values()}
+
+
+def measured(metrics: Path) -> pd.DataFrame | None:
+    """``metrics/minutes.csv``, where a run was measured."""
+    path = metrics / "minutes.csv"
+    return pd.read_csv(path) if path.is_file() else None
+
+
+def minutes(metrics: Path) -> str:
+    """The README's block on cost: CPU seconds of each stage of the committed run, from ``metrics/minutes.csv``."""
+    table = measured(metrics)
+    if table is None:
+        return "Not measured yet: `python -m regen_lib.study.report.minutes` after `make repro`."
+    stages = table.groupby("stage", sort=False).cpu_seconds.sum().sort_values(ascending=False)
+    listed = " · ".join(f"{stage} {seconds:.0f}" for stage, seconds in stages.items())
+    total, ours = stages.sum() / 60, stages[~stages.index.isin(RIVALRY)].sum() / 60
+    peak, machine = table.peak_mb.max() / 1000, table.machine.iloc[0]
+    return (
+        f"CPU seconds, imports included, on {machine}, one thread: {listed}. In all {total:.1f} CPU-minutes, {ours:.1f} without "
+        f"{', '.join(RIVALRY)}; peak memory {peak:.1f} GB."
+    )
+
+
+def insert(readme: str, part: str, block: str, writer: str = "regen_lib.study.report.readme") -> str:
+    """The README's text with ``block`` between the markers of ``part``, which name its ``writer``.
+
+    :class:`StudyError` unless both stand there once.
+    """
+    begin, end = f"<!-- {part}: written by `python -m {writer}` -->", f"<!-- end of {part} -->"
+    if readme.count(begin) != 1 or readme.count(end) != 1:
+        raise StudyError(f"README.md needs the lines {begin!r} and {end!r} once each")
+    before, rest = readme.split(begin)
+    return f"{before}{begin}\n{block}\n{end}{rest.split(end)[1]}"
+
+
+def update(readme: str, metrics: Path) -> str:
+    """The README's text with every block written anew."""
+    tables = read(metrics)
+    blocks = {"results": render(metrics), "findings": findings(tables), "minutes": minutes(metrics)}
+    blocks["defenses"] = defenses_table.block(tables, measured(metrics))
+    for part, block in blocks.items():
+        readme = insert(readme, part, block)
+    return readme
+
+
+def main() -> int:
+    """Write README.md and metrics/summary.json; returns the exit status."""
+    metrics, readme = Path("metrics"), Path("README.md")
+    try:
+        text = update(readme.read_text(), metrics)
+        write_bytes(metrics / "summary.json", (json.dumps(summary(metrics), indent=2) + "\n").encode())
+        write_bytes(readme, text.encode())
+    except (OSError, StudyError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Measured tensors to tables: the paper's and the study's own."""

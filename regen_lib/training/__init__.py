@@ -1,0 +1,1 @@
+"""Eq. 7: one training loop, for the baseline networks and for every trained defence."""

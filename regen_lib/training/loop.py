@@ -1,0 +1,112 @@
+"""Eq. 7: one training loop, for the baseline networks and for every trained defence."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from regen_lib.core import processes
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images
+from regen_lib.core.progress import tqdm
+from regen_lib.core.seeding import dropout_from, generator
+from regen_lib.core.storage import weights_hash
+from regen_lib.training.checkpoint import Checkpoint
+from regen_lib.training.noise import Noise
+from regen_lib.training.recipe import Recipe, make_optimizer, rate_at
+
+
+class Objective(Protocol):
+    """What :func:`fit` minimises: a scalar from a mini-batch, with the run's generator for whatever is random."""
+
+    def __call__(self, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor: ...
+
+
+def fit(
+    network: nn.Module,
+    trainable: Iterable[nn.Module],
+    images: Images,
+    recipe: Recipe,
+    *,
+    seed: int,
+    name: str,
+    noise: Noise | None = None,
+    objective: Objective | None = None,
+    resume: Path | None = None,
+) -> list[float]:
+    """Minimise Eq. 7 over the parameters of the ``trainable`` parts of ``network``; all else stays bit-identical.
+
+    ``noise`` perturbs images of every mini-batch; each image is mirrored at random. Another ``objective`` takes the place of
+    the cross-entropy: a scalar from images ``[b, C, H, W]``, labels and the run's generator. With a folder ``resume`` the training
+    goes on from its last whole epoch after a kill. Several processes share every mini-batch. Returns the objective's mean
+    over each epoch. :class:`StudyError` where it is no longer finite.
+    """
+    trainable = list(trainable)
+    objective = objective or partial(cross_entropy, torch.compile(network, mode=recipe.compile) if recipe.compile else network, noise)
+    network.eval().requires_grad_(False)
+    for part in trainable:
+        part.train().requires_grad_(True)
+    rng = generator(seed, "fit", name)
+    each = len(images.first(recipe.images)) if recipe.images else len(images)
+    total = recipe.epochs * (each // recipe.batch)
+    if total == 0:
+        raise StudyError(f"{name}: {each} images are fewer than one batch of {recipe.batch}: use more images or a smaller batch")
+    processes.check_batch(recipe.batch)
+    optimizer = make_optimizer(trainable, recipe)
+    losses: list[float] = []
+    with dropout_from(generator(seed, "dropout", name)):
+        kept = Checkpoint(resume, name, (seed, recipe, len(images), weights_hash(network), noise), trainable, optimizer, rng)
+        losses += kept.losses
+        step = processes.averaged(trainable, partial(objective, rng=rng))
+        for epoch in range(len(losses), recipe.epochs):
+            batches = MiniBatches(images, each, recipe.batch, rng)
+            rates = [rate_at(recipe, (epoch * len(batches) + step) / total) for step in range(len(batches))]
+            progress = tqdm(batches, desc=f"{name} {epoch + 1}/{recipe.epochs}")
+            with torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                losses.append(train_epoch(optimizer, progress, rates, step))
+            if not math.isfinite(losses[-1]):
+                raise StudyError(f"{name}: the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate ({recipe.rate})")
+            kept.save(losses)
+    kept.remove()
+    network.eval().requires_grad_(False)
+    return losses
+
+
+def cross_entropy(network: Callable[[Tensor], Tensor], noise: Noise | None, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
+    """Eq. 7's loss of a mini-batch."""
+    return nn.functional.cross_entropy(network(x if noise is None else noise(x, rng)), y)
+
+
+def train_epoch(
+    optimizer: torch.optim.Optimizer, batches: Any, rates: Sequence[float], objective: Callable[[Tensor, Tensor], Tensor]
+) -> float:
+    """One pass over ``batches`` (a progress bar of images and labels), each step at its own rate; the mean of the objective."""
+    loss_sum = 0.0
+    for step, (x, y) in enumerate(batches, start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = rates[step - 1]
+        loss = objective(x, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.item()
+        batches.set_postfix(loss=f"{loss_sum / step:.3f}", refresh=False)
+    return processes.mean(loss_sum / len(rates))
+
+
+class MiniBatches:
+    """One epoch: ``count`` images drawn without replacement, in batches; has a length."""
+
+    def __init__(self, images: Images, count: int, batch: int, rng: torch.Generator) -> None:
+        self.images, self.batches, self.batch, self.rng = images, count // batch, batch, rng
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.images), generator=self.rng)
+        yield from self.images.batches(order[: self.batches * self.batch].split(self.batch), self.rng)

@@ -1,0 +1,29 @@
+"""Perturbations that images meet in training."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regen_lib.core import processes
+from regen_lib.core.inference import draw
+from regen_lib.core.storage import tensors_hash
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Perturbations ``[K, C, H, W]`` that images meet in training: each image, with ``probability``, one of them."""
+
+    perturbations: Tensor
+    probability: float = 0.5
+    clip: bool = False
+
+    def __repr__(self) -> str:
+        return f"Noise({tensors_hash({'v': self.perturbations})}, {self.probability}, {self.clip})"
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        whole = len(x) * processes.world()
+        hit = processes.part(torch.rand(whole, generator=generator) < self.probability)
+        which = processes.part(draw(whole, len(self.perturbations), generator))
+        x = x + self.perturbations[which] * hit.view(-1, 1, 1, 1)
+        return x.clamp_(0, 255) if self.clip else x
