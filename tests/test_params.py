@@ -12,7 +12,7 @@ import regen_lib.study.__main__ as command
 from regen_lib import networks
 from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT
 from regen_lib.core.errors import StudyError
-from regen_lib.study import paper, stage
+from regen_lib.study import stage
 from regen_lib.study.__main__ import main
 from regen_lib.study.params import load_params, lookup
 from regen_lib.study.stage import notebook_parameters, parameters_for
@@ -38,7 +38,7 @@ def changed(tmp_path: Path, dotted: str, value: Any) -> Path:
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 def test_profiles_are_valid(profile: Path) -> None:
-    assert set(load_params(profile)["study"]["networks"]) <= set(networks.NETWORKS) == {*paper.NETWORKS, "squeezenet"}
+    assert set(load_params(profile)["study"]["networks"]) <= set(networks.NETWORKS)
 
 
 def test_default_is_the_laptop() -> None:
