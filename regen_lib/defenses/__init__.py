@@ -61,7 +61,7 @@ def build(name: str, network: "nn.Module", data: Path, family: str) -> "nn.Modul
     if name in UNITS:
         from regen_lib.regeneration.files import load_units
 
-        return load_units(data / "units" / family / f"{name}.safetensors", network)
+        return load_units(data / "units" / name / f"{family}.safetensors", network)
     module = find(name)
     from regen_lib.defenses._shared.base import fill_defense, read_defense
 

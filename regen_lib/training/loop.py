@@ -17,7 +17,7 @@ from regen_lib.core.seeding import dropout_from, generator
 from regen_lib.core.storage import weights_hash
 from regen_lib.training.checkpoint import Checkpoint
 from regen_lib.training.noise import Noise
-from regen_lib.training.recipe import Recipe, make_optimizer, rate_at
+from regen_lib.training.recipe import Recipe, rate_at
 
 
 class Objective(Protocol):
@@ -96,6 +96,18 @@ def train_epoch(
         loss_sum += loss.item()
         batches.set_postfix(loss=f"{loss_sum / step:.3f}", refresh=False)
     return processes.mean(loss_sum / len(rates))
+
+
+def make_optimizer(trainable: Iterable[nn.Module], recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser; weight decay spares biases and BN scales, as in the authors' networks."""
+    parameters = [p for part in trainable for p in part.parameters()]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.rate)
+    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum)
 
 
 class MiniBatches:
