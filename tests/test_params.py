@@ -12,10 +12,11 @@ import regen_lib.study.__main__ as command
 from regen_lib import networks
 from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT
 from regen_lib.core.errors import StudyError
-from regen_lib.study import paper, stage
+from regen_lib.study import stage
 from regen_lib.study.__main__ import main
 from regen_lib.study.params import load_params, lookup
 from regen_lib.study.stage import notebook_parameters, parameters_for
+from regen_lib.study.titles import TITLES
 from tests.repository import REPOSITORY
 
 PROFILES = sorted((REPOSITORY / "profiles").glob("*.yaml"))
@@ -38,7 +39,7 @@ def changed(tmp_path: Path, dotted: str, value: Any) -> Path:
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 def test_profiles_are_valid(profile: Path) -> None:
-    assert set(load_params(profile)["study"]["networks"]) <= set(networks.NETWORKS) == {*paper.NETWORKS, "squeezenet"}
+    assert set(load_params(profile)["study"]["networks"]) <= set(networks.NETWORKS) == set(TITLES)
 
 
 def test_default_is_the_laptop() -> None:
@@ -67,7 +68,7 @@ def test_default_is_the_laptop() -> None:
         ("attacks.banks.train.split", "test", r"'train' or 'validation'"),
         ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
         ("ablation.network", "resnet18", r"ablation\.network"),
-        ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in unseen"),
+        ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in attacks or unseen"),
         ("masking.bank", "cosine", r"filter_norms or masking names the bank 'cosine': give it a row"),
         ("study.memory_format", "blocked", r"'channels_last' or 'contiguous'"),
         ("rivals.prn.recipe.compile", "default", r"rivals\.prn: .*serves Eq\. 7.s loss, not a rival.s own"),

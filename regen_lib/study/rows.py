@@ -6,16 +6,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from regen_lib.attacks import ATTACKS
 from regen_lib.defenses import RIVALS
-from regen_lib.study.paper import NETWORKS
+from regen_lib.study.titles import TITLES
 
 Fraction = Field(gt=0, le=1)
 
 
 def known_network(name: str) -> str:
     """``name``, if there is such a network."""
-    known = (*NETWORKS, "squeezenet")
-    if name not in known:
-        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(known)}")
+    if name not in TITLES:
+        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(TITLES)}")
     return name
 
 
