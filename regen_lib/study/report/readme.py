@@ -73,9 +73,9 @@ def render(metrics: Path) -> str:
     """The README's block: a table with one row per network."""
     tables = read(metrics)
     images = int(tables["table2"].images.iloc[0])
-    xi = {table: f"{tables[table].xi[tables[table].attack == attack].iloc[0]:g}" for table, attack in COLUMNS.values()}
-    head = ["network", "clean top-1, %", f"top-1 under UAP (ξ = {xi['table2']}), %"]
-    head += [f"{name} (ξ = {xi[table]})" for name, (table, _) in COLUMNS.items()]
+    xi = {name: f"{tables[table].xi[tables[table].attack == attack].iloc[0]:g}" for name, (table, attack) in COLUMNS.items()}
+    head = ["network", "clean top-1, %", f"top-1 under UAP (ξ = {xi['UAP']}), %"]
+    head += [f"{name} (ξ = {xi[name]})" for name in COLUMNS]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += [network_line(tables, network) for network in tables["table2"].network.unique()]
     note = (
