@@ -17,6 +17,7 @@ from regen_lib.study import stage
 from regen_lib.study.__main__ import main
 from regen_lib.study.params import filled_in, load_params, lookup, with_profile
 from regen_lib.study.stage import Stage, notebook_parameters
+from regen_lib.study.titles import TITLES
 from tests.repository import REPOSITORY
 
 STUDIES = [REPOSITORY / "params.yaml", *sorted((REPOSITORY / "studies").glob("*/params.yaml"))]
@@ -39,7 +40,7 @@ def changed(tmp_path: Path, dotted: str, value: Any) -> Path:
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
 def test_studies_are_valid(path: Path) -> None:
-    assert set(load_params(path)["study"]["networks"]) <= set(networks.NETWORKS)
+    assert set(load_params(path)["study"]["networks"]) <= set(networks.NETWORKS) == set(TITLES)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_studies_are_valid(path: Path) -> None:
         ("uaps.banks.train.split", "test", r"'train' or 'validation'"),
         ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
         ("ablation.network", "resnet18", r"ablation\.network"),
-        ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in unseen"),
+        ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in uaps or unseen"),
         ("masking.bank", "cosine", r"filter_norms or masking names the bank 'cosine': give it a row"),
         ("study.memory_format", "blocked", r"'channels_last' or 'contiguous'"),
         ("rivals.prn.recipe.compile", "default", r"rivals\.prn: .*serves Eq\. 7.s loss, not a rival.s own"),

@@ -34,7 +34,7 @@ def find(name: str) -> ModuleType:
 def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Material", *, seed: int) -> "tuple[Defended, dict[str, Any]]":
     """The defence that a row of params.yaml describes, ready for use, and the options that it was built with.
 
-    ``options`` build it, ``training`` and ``recipe`` train it, ``material.upon`` is the defence that it is built upon, if any. One
+    ``options`` build it, ``training`` and ``recipe`` train it, ``material.built_on`` is the defence that it is built upon, if any. One
     that asks for ``layers``, ``shape``, ``channels`` or ``size`` gets the network's unit positions and the images' measures.
     """
     from regen_lib.training.recipe import Recipe

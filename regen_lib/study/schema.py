@@ -205,8 +205,8 @@ class Params(Section):
         made = {bank for section in self.unseen.values() for bank in section.banks}
         given = self.generalization
         for name in (*given.attacks, given.control, *given.costs, *given.shown, self.comparison.targeted):
-            if name not in made | {"uap"}:
-                raise ValueError(f"generalization or comparison names the bank {name!r}: give it a row in unseen")
+            if name not in made | set(self.uaps.banks):
+                raise ValueError(f"generalization or comparison names the bank {name!r}: give it a row in uaps or unseen")
         for name in (self.filter_norms.bank, self.masking.bank):
             if name not in made | set(self.uaps.banks):
                 raise ValueError(f"filter_norms or masking names the bank {name!r}: give it a row in uaps or unseen")

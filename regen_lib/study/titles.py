@@ -1,14 +1,10 @@
 """How tables and figures call networks, attacks and defences."""
 
 TITLES = {"caffenet": "CaffeNet", "vgg_f": "VGG-F", "googlenet": "GoogLeNet", "vgg16": "VGG-16", "resnet152": "ResNet-152"}
-
-
 TITLES |= {"squeezenet": "SqueezeNet"}  # not one of the paper's
-
-
 ATTACK_TITLES = {
-    "test": "UAP",
-    "test_l2": "UAP, l2",
+    "uap": "UAP",
+    "uap_l2": "UAP, l2",
     "fff": "FFF",
     "nag": "NAG",
     "singular_fool": "S. Fool",
@@ -22,7 +18,8 @@ ATTACK_TITLES = {
     "spgd_truth": "sPGD, true labels",
     "random_signs": "random signs",
     "random_l2": "random, l2",
-    "mean": "mean of all",
+    "mean_unseen": "mean, unseen",
+    "mean_all": "mean of all",
 }
 DEFENSE_TITLES = {
     "undefended": "undefended",

@@ -46,13 +46,13 @@ class Defended(nn.Module):
 class Material:
     """What a defence may learn from: training images and the network's training bank, the same for all.
 
-    ``upon`` is a defence trained before, for one that is built upon it.
+    ``built_on`` is a defence trained before, for one that is built upon it.
     """
 
     images: Images
     bank: Bank
     layers: tuple[str, ...]
-    upon: "Defended | None" = None
+    built_on: "Defended | None" = None
 
 
 def straight_through(x: Tensor, changed: Tensor) -> Tensor:
