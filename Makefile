@@ -1,12 +1,13 @@
 # Every target makes .venv first where it is missing: Python 3.11 or newer with venv, git and make are all that is needed.
 PYTHON ?= python3
+# PYTHON, JOBS (stages at once) and RAW (folder of raw images) may be given on the command line
 BIN := $(CURDIR)/.venv/bin
 READY := .venv/ready
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro smoke test checks unit pipeline notebooks lint lab bench clean
+.PHONY: help setup repro smoke sample test checks unit pipeline notebooks lint lab bench clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +28,11 @@ repro: $(READY)  ## rebuild every table and figure, JOBS= stages at once (what i
 smoke: $(READY)  ## the whole study in miniature below build/smoke; it touches no parameter, lock or result of the study
 	python -m regen_lib.study folder build/smoke --profile profiles/smoke.yaml
 	cd build/smoke && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS))
+
+sample: $(READY)  ## the study in small on real ImageNet images: make sample RAW=folder (studies/imagenet_sample/params.yaml says of what)
+	@test -d "$(RAW)" || { echo "RAW=$(RAW): name a folder with images/, classes.json and weights, see studies/imagenet_sample/params.yaml"; exit 1; }
+	mkdir -p studies/imagenet_sample/data && ln -sfn "$(abspath $(RAW))" studies/imagenet_sample/data/raw
+	cd studies/imagenet_sample && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS)) filter_norms noise_masking real_images
 
 test: $(READY)  ## lint, types, tests and all notebooks; beside them, on a second core, the whole smoke pipeline
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target checks pipeline

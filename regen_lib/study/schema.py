@@ -169,6 +169,13 @@ class Secondary(Section):
         return self
 
 
+class RealImages(Section):
+    """Notebook 09."""
+
+    images: int = Field(ge=1)
+    attacks: list[str] = Field(min_length=1)
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -186,6 +193,7 @@ class Params(Section):
     synthesis: Synthesis
     training: Training
     ablation: Ablation
+    real_images: dict[str, RealImages]
     evaluation: Evaluation
     generalization: Generalization
     secondary: Secondary
