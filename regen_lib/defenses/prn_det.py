@@ -2,18 +2,21 @@
 
 import numpy as np
 import torch
-from scipy.fft import dctn
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.extras import need
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import draw
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import Defended, Material
 from regen_lib.defenses.prn import PRN
 from regen_lib.training.recipe import Recipe
+
+fft = need("scipy.fft", what="the detector of PRN+det", package="scipy", extra="defenses")
+preprocessing, svm = (
+    need(f"sklearn.{name}", what="the detector of PRN+det", package="scikit-learn", extra="defenses") for name in ("preprocessing", "svm")
+)
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue
 
@@ -48,7 +51,7 @@ def features(x: Tensor, rectified: Tensor) -> np.ndarray:
     """Logarithm of the absolute DCT coefficients of the grey difference between image and rectified image: ``[N, H * W]``."""
     difference = (x - rectified).numpy(force=True)
     grey = np.tensordot(GREY, difference, axes=(0, 1)) if difference.shape[1] == len(GREY) else difference.mean(1)
-    logs: np.ndarray = np.log(np.abs(dctn(grey, axes=(1, 2), norm="ortho")) + 1e-3).reshape(len(x), -1)
+    logs: np.ndarray = np.log(np.abs(fft.dctn(grey, axes=(1, 2), norm="ortho")) + 1e-3).reshape(len(x), -1)
     return logs
 
 
@@ -81,10 +84,10 @@ def train(
         for kind, batch in (("clean", x), ("perturbed", x + v)):
             rows[kind] = np.concatenate([features(part, PRN.transform(defended, part)) for part in batch.split(500)])
     fitted = len(x) * 3 // 4
-    scaler = StandardScaler().fit(np.concatenate([rows["clean"][:fitted], rows["perturbed"][:fitted]]))
-    svm = LinearSVC(C=0.01, dual=False, random_state=seed)
-    svm.fit(np.concatenate([scaler.transform(rows[kind][:fitted]) for kind in rows]), np.repeat([0, 1], fitted))
-    weight = svm.coef_[0] / scaler.scale_
+    scaler = preprocessing.StandardScaler().fit(np.concatenate([rows["clean"][:fitted], rows["perturbed"][:fitted]]))
+    line = svm.LinearSVC(C=0.01, dual=False, random_state=seed)
+    line.fit(np.concatenate([scaler.transform(rows[kind][:fitted]) for kind in rows]), np.repeat([0, 1], fitted))
+    weight = line.coef_[0] / scaler.scale_
     held_out = np.quantile(rows["clean"][fitted:] @ weight, 1 - alarms)
     defended.weight.copy_(torch.from_numpy(weight))
     defended.bias.fill_(-float(held_out))

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from regen_lib.attacks import ATTACKS
 from regen_lib.defenses import RIVALS
-from regen_lib.study.titles import TITLES
+from regen_lib.networks import NETWORKS
 from regen_lib.training.recipe import Recipe
 
 Fraction = Field(gt=0, le=1)
@@ -18,8 +18,8 @@ BANK_KEYS = ("attack", "norm", "xi", "target", "count", "split", "start", "image
 
 def known_network(name: str) -> str:
     """``name``, if there is such a network."""
-    if name not in TITLES:
-        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(TITLES)}")
+    if name not in NETWORKS:
+        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
     return name
 
 
