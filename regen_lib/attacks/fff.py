@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.excitation import neutral, raise_activations
 from regen_lib.core.perturbations import Bank, Threat
 
 
+@door.attack()
 def fff(
     network: nn.Module,
     pixels: Tensor,

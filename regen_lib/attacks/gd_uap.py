@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
+from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.excitation import neutral, raise_activations
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
@@ -14,6 +15,7 @@ SATURATED = 0.5  # share of the values at the bound from which a perturbation ma
 STILL = 1e-5  # ... once that share no longer changes
 
 
+@door.attack(shared=True)
 def gd_uap(
     network: nn.Module,
     pixels: Tensor,

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.excitation import convolutions
 from regen_lib.attacks._shared.generators import LatentGenerator, seeded
 from regen_lib.attacks._shared.side_by_side import to_bank
@@ -13,6 +14,7 @@ from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
 
 
+@door.attack(shared=True)
 def nag(
     network: nn.Module,
     pixels: Tensor,
