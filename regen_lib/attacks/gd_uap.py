@@ -31,12 +31,13 @@ def gd_uap(
 ) -> Bank:
     """``count`` universal perturbations that minimise ``-sum_l log(||activations of convolution l||_2^2 / 2)``.
 
-    ``prior`` says what carries them: ``none``, the mean image; ``range``, Gaussian noise of the images' mean and deviation;
+    An activation is a convolution's output after its ReLU, where it has one. ``prior`` says what carries them: ``none``, the
+    mean image, of one colour; ``range``, Gaussian noise of the images' mean and deviation;
     ``data``, ``batch`` of the images, augmented. A saturated perturbation that no longer changes is halved.
     """
     if prior not in PRIORS:
         raise StudyError(f"prior {prior!r} is unknown: choose one of {', '.join(PRIORS)}")
-    mean, std = neutral(network, tuple(pixels.shape[1:]))
+    mean, std = neutral(pixels)
 
     def inputs(rng: torch.Generator) -> Tensor:
         if prior == "none":
