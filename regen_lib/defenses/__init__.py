@@ -39,11 +39,16 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Ma
 
     ``options`` build it, ``training`` and ``recipe`` train it, ``material.built_on`` is the defence that it is built upon, if any. One
     that asks for ``layers``, ``shape``, ``channels`` or ``size`` gets the network's unit positions and the images' measures.
+    :class:`StudyError` for what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is left as it is.
     """
+    from regen_lib.core import contract
     from regen_lib.training.recipe import Recipe
 
     module = find(name)
     builder = getattr(module, name)
+    contract.images(material.images.pixels)
+    contract.perturbations(material.bank.perturbations, material.images.pixels)
+    contract.labels(material.images.labels, len(material.images), contract.network(network, material.images.pixels))
     shape = list(material.images.pixels.shape[1:])
     known = {"layers": list(material.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
     asked = {key: value for key, value in known.items() if key in signature(builder).parameters}

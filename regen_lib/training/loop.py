@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from regen_lib.core import processes
+from regen_lib.core import contract, processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.progress import tqdm
@@ -43,9 +43,12 @@ def fit(
     ``noise`` perturbs images of every mini-batch; each image is mirrored at random. Another ``objective`` takes the place of
     the cross-entropy: a scalar from images ``[b, C, H, W]``, labels and the run's generator. With a folder ``resume`` the training
     goes on from its last whole epoch after a kill. Several processes share every mini-batch. Returns the objective's mean
-    over each epoch. :class:`StudyError` where it is no longer finite.
+    over each epoch. :class:`StudyError` where it is no longer finite, and for
+    what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is in evaluation mode and frozen afterwards.
     """
     trainable = list(trainable)
+    contract.images(images.pixels)
+    contract.labels(images.labels, len(images), contract.network(network, images.pixels))
     objective = objective or partial(cross_entropy, torch.compile(network, mode=recipe.compile) if recipe.compile else network, noise)
     network.eval().requires_grad_(False)
     for part in trainable:
