@@ -24,6 +24,7 @@ WIDE = Threat(math.inf, 80.0, 1.0)
         ([0.2, 0.4, 0.4, 0.4], 2, 4),  # two passes without gain
         ([0.2, 0.4, 0.1, 0.5], 2, None),
         ([0.2, 0.2025, 0.2025], 1, 2),  # less than 0.005 is no gain
+        ([0.2, 0.21, 0.22], 1, None),  # a hundredth is
         ([0.2, 0.2, 0.2, 0.2], 0, None),  # no patience asked for: all passes
         ([0.2, 0.95], 5, 2),  # the target
     ],
