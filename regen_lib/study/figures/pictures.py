@@ -33,7 +33,7 @@ def one_image(cases: Sequence[Shown], truth: int, classes: Sequence[str]) -> Fig
     """Fig. 1: an image under each attack, what was added to it (stretched over its own range), and what each defence predicts."""
     style()
     defenses = list(cases[0].predictions)
-    figure, axes = plt.subplots(2, len(cases), figsize=(1.5 * len(cases) + 0.4, 3.9), layout="constrained")
+    figure, axes = plt.subplots(2, len(cases), figsize=(1.5 * len(cases) + 0.4, 3.9), squeeze=False, layout="constrained")
     for (top, below), shown in zip(axes.T, cases, strict=True):
         top.imshow(shown.image[0].numpy(force=True), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         top.set_title(ATTACK_TITLES.get(shown.case, shown.case))
