@@ -71,7 +71,7 @@ def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], d
                 defended = defenses.make(defense, network, spec, material, seed=seed)[0]
             clean = {"undefended": bare, defense: predict(defended, images.pixels)}
             rows = evaluate("budget", name, {defense: defended}, clean, banks, images, seed=seed)
-            yield rows.drop(columns="paper").assign(share=share, machine=processor())
+            yield rows.assign(share=share, machine=processor())
 
 
 def measure(options: argparse.Namespace) -> None:

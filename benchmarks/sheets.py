@@ -8,12 +8,12 @@ import pandas as pd
 import yaml
 
 from regen_lib.core.storage import write_bytes
-from regen_lib.study.paper import FIG6_HARDENED
+from regen_lib.study import paper
 from regen_lib.study.params import load_params
 from regen_lib.study.report.readme import insert
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
-RESULTS, SAMPLE = Path("benchmarks/results"), Path("imagenet_sample/metrics")
+RESULTS, SAMPLE = Path("benchmarks/results"), Path("studies/imagenet_sample/metrics")
 
 
 def sample(metrics: Path, masked_bank: str) -> str:
@@ -152,8 +152,9 @@ def budget(table: pd.DataFrame) -> str:
 
 def hardening(table: pd.DataFrame, chosen: Mapping[str, Any]) -> str:
     """What Fig. 6's attacker reaches against units hardened with each share and number of rounds, seed by seed; ``chosen`` in bold."""
+    limit = paper.number("fig6", "caffenet", "hardened", "uap")
     head = "| perturbed images | of them by the first bank | rounds | best fooling ratio, own images | validation images "
-    head += f"| points of clean top-1 lost | at or under the paper's {FIG6_HARDENED:g} |"
+    head += f"| points of clean top-1 lost | at or under the paper's {limit:g} |"
     lines = [head, "|---|---|---|---|---|---|---|"]
     keys = ["probability", "first", "rounds"]
     settled = tuple(chosen[key] for key in keys)
@@ -162,7 +163,7 @@ def hardening(table: pd.DataFrame, chosen: Mapping[str, Any]) -> str:
         bold = "**" if key == settled else ""
         forms = {"fooling_own": ".2f", "fooling_ratio": ".2f", "lost": ".1f"}
         cells = " | ".join(" · ".join(f"{value:{form}}" for value in part[column]) for column, form in forms.items())
-        held = f"{(part.fooling_own <= FIG6_HARDENED).sum()} of {len(part)}"
+        held = f"{(part.fooling_own <= limit).sum()} of {len(part)}"
         lines.append("| " + " | ".join(f"{bold}{value:g}{bold}" for value in key) + f" | {cells} | {held} |")
     seeds = ", ".join(map(str, table.seed.unique()))
     where = f"{TITLES[table.network.iloc[0]]}, {int(table.images.iloc[0]):,} validation images, seeds {seeds}; {table.machine.iloc[0]}."
@@ -178,7 +179,7 @@ def patience(table: pd.DataFrame) -> str:
     lines = [f"| network | attacked | attacker | own images, {head} | validation images, {head} | passes, {head} | late gain, {head} |"]
     lines.append("|---" * (3 + 4 * len(efforts)) + "|")
     forms = {"fooling_own": ".2f", "fooling_ratio": ".2f", "passes": "d", "late_gain": ".2f"}
-    names = {"network": TITLES, "defense": DEFENSE_TITLES, "attack": {**ATTACK_TITLES, "uap": ATTACK_TITLES["test"]}}
+    names = {"network": TITLES, "defense": DEFENSE_TITLES, "attack": ATTACK_TITLES}
     table = table.assign(**{key: table[key].map(titles) for key, titles in names.items()})
     for key, part in table.sort_values("effort", kind="stable").groupby(list(names), sort=False):
         cells = [f"{value:{form}}" for column, form in forms.items() for value in part[column]]
@@ -224,7 +225,7 @@ def main() -> None:
     """Write the README's blocks."""
     readme, params = Path("README.md"), load_params(Path("params.yaml"))
     blocks = {
-        "sample": sample(SAMPLE, yaml.safe_load(Path("imagenet_sample/params.yaml").read_text())["masking"]["bank"]),
+        "sample": sample(SAMPLE, yaml.safe_load(Path("studies/imagenet_sample/params.yaml").read_text())["masking"]["bank"]),
         "memory": memory(pd.read_csv(RESULTS / "memory.csv")),
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
         "second run": second_run(Path("metrics"), RESULTS / "second-run"),

@@ -18,6 +18,7 @@ from regen_lib.core.runtime import start
 from regen_lib.defenses._shared.base import Material
 from regen_lib.networks.blocks import Task, initialise
 from regen_lib.networks.vgg16 import vgg16
+from tests.suite import Known, build_study
 
 TASK = Task((1, 12, 12), 4, (100.0,), (60.0,))
 
@@ -86,3 +87,9 @@ def material(network: nn.Module, images: Images) -> Material:
     """What a rival defence may learn from."""
     bank = random_signs(network, images.pixels, Threat(math.inf, 60.0, 1.0), seed=0, count=3)
     return Material(images, bank, ("conv1_1", "conv2_1"))
+
+
+@pytest.fixture(scope="session")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
+    """A suite of two tiny networks with banks and units made by hand."""
+    return build_study(tmp_path_factory.mktemp("study"))

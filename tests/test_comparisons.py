@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks import make
-from regen_lib.attacks._shared.side_by_side import GAIN, Best, gradients_counted
+from regen_lib.attacks._shared.side_by_side import Best
 from regen_lib.attacks.spgd import spgd
+from regen_lib.core.gradients import gradients_counted
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat, load_bank, save_bank
 from regen_lib.study.tables.attacks import at_equal_cost, margins
@@ -23,7 +24,8 @@ WIDE = Threat(math.inf, 80.0, 1.0)
     [
         ([0.2, 0.4, 0.4, 0.4], 2, 4),  # two passes without gain
         ([0.2, 0.4, 0.1, 0.5], 2, None),
-        ([0.2, 0.2 + GAIN / 2, 0.2 + GAIN / 2], 1, 2),  # less than GAIN is no gain
+        ([0.2, 0.2025, 0.2025], 1, 2),  # less than 0.005 is no gain
+        ([0.2, 0.21, 0.22], 1, None),  # a hundredth is
         ([0.2, 0.2, 0.2, 0.2], 0, None),  # no patience asked for: all passes
         ([0.2, 0.95], 5, 2),  # the target
     ],
@@ -54,7 +56,7 @@ def test_spgd_gives_its_best_pass_and_stops_when_nothing_is_gained(smooth: nn.Mo
     measured = float((smooth(x + bank.perturbations).argmax(1) != smooth(x).argmax(1)).float().mean())
     assert bank.fooling[0] == pytest.approx(measured) == pytest.approx(max(bank.history))
     assert 6 < len(bank.history) < 200
-    assert bank.history[-1] - bank.history[-7] < GAIN
+    assert bank.history[-1] - bank.history[-7] < 0.005
 
 
 @pytest.mark.parametrize(

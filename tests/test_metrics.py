@@ -81,10 +81,8 @@ def test_predict_in_batches_is_predict_at_once(network: nn.Module, images: Image
 def test_evaluate_is_the_double_loop(network: nn.Module, images: Images) -> None:
     banks = {str(xi): random_signs(network, images.pixels, Threat(float("inf"), xi), seed=0, count=3) for xi in (20.0, 80.0)}
     clean_predictions = {"undefended": predict(network, images.pixels)}
-    paper = {("undefended", "20.0"): 0.6}
-    table = evaluate("2", "vgg16", {"undefended": network}, clean_predictions, banks, images, seed=7, paper=paper)
+    table = evaluate("2", "vgg16", {"undefended": network}, clean_predictions, banks, images, seed=7)
     assert tuple(table.columns) == COLUMNS
-    assert table.paper.isna().tolist() == [False, True]
     row = table.iloc[1]
     which = draw(len(images), 3, generator(7, "evaluation", "80.0"))
     hits = network(images.pixels.float() + banks["80.0"].perturbations[which]).argmax(1) == images.labels
@@ -93,8 +91,8 @@ def test_evaluate_is_the_double_loop(network: nn.Module, images: Images) -> None
     assert row.restoration == pytest.approx((clean + row.accuracy) / 2 / clean)
     assert row.ci_low < row.restoration < row.ci_high
     summary = summarise(banks["80.0"], network, images, clean_predictions["undefended"])
-    lanes = images.pixels.float() + banks["80.0"].perturbations.repeat_interleave(len(images) // 3, dim=0)
-    fooled = (network(lanes).argmax(1) != clean_predictions["undefended"]).double().view(3, -1).mean(1)
+    carried = images.pixels.float() + banks["80.0"].perturbations.repeat_interleave(len(images) // 3, dim=0)
+    fooled = (network(carried).argmax(1) != clean_predictions["undefended"]).double().view(3, -1).mean(1)
     assert (summary["fooling_unseen"], summary["fooling_unseen_min"]) == pytest.approx((float(fooled.mean()), float(fooled.min())))
     assert summary["xi_measured"] == 80
 

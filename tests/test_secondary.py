@@ -85,12 +85,12 @@ def test_late_gain(history: list[float], expected: float) -> None:
 def test_the_mean_over_attacks_by_hand(network: nn.Module, images: Images) -> None:
     banks = {name: random_signs(network, images.pixels, WIDE, seed=seed, count=2) for seed, name in enumerate(("a", "b", "control"))}
     clean: dict[str, Tensor] = {"undefended": predict(network, images.pixels)}
-    rows = evaluate("5", "vgg16", {"undefended": network}, clean, banks, images, seed=0, mean_over=("a", "b")).set_index("attack")
-    assert list(rows.index) == ["a", "b", "control", "mean"]
+    rows = evaluate("5", "vgg16", {"undefended": network}, clean, banks, images, seed=0, means={"both": ("a", "b")}).set_index("attack")
+    assert list(rows.index) == ["a", "b", "control", "both"]
     for column in ("accuracy", "restoration", "fooling_ratio", "clean_accuracy"):
-        assert rows[column]["mean"] == pytest.approx((rows[column]["a"] + rows[column]["b"]) / 2)
+        assert rows[column]["both"] == pytest.approx((rows[column]["a"] + rows[column]["b"]) / 2)
     width: pd.Series = rows.ci_high - rows.ci_low
-    assert 0 < width["mean"] < max(width["a"], width["b"]) * 1.0001
+    assert 0 < width["both"] < max(width["a"], width["b"]) * 1.0001
     other = {**banks, "b": banks["b"].scaled(40.0)}
     with pytest.raises(StudyError, match="average banks of one threat"):
-        evaluate("5", "vgg16", {"undefended": network}, clean, other, images, seed=0, mean_over=("a", "b"))
+        evaluate("5", "vgg16", {"undefended": network}, clean, other, images, seed=0, means={"both": ("a", "b")})

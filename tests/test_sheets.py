@@ -22,7 +22,7 @@ def run_of_two_cells(folder: Path, ours: float, fooling: float, seconds: float) 
     for table in SAME:
         cells = [("undefended", 0.5), ("ours", ours)]
         rows = [
-            {"network": "n", "defense": d, "attack": "test", "attack_network": "n", "metric": "restoration", "restoration": v}
+            {"network": "n", "defense": d, "attack": "uap", "attack_network": "n", "metric": "restoration", "restoration": v}
             for d, v in cells
         ]
         each = pd.DataFrame(rows).assign(ci_low=[0.45, ours - 0.05], ci_high=[0.55, ours + 0.05], sweep="units", value=6.0)

@@ -9,8 +9,9 @@ from torch import nn
 
 from regen_lib.defenses.jpeg import jpeg
 from regen_lib.regeneration.unit import regenerate
-from regen_lib.study.report.defenses_table import leaders, training_seconds, verdict
+from regen_lib.study.report.defenses_table import built_on, leaders, training_seconds
 from regen_lib.study.tables.costs import trained
+from regen_lib.study.tables.verdict import verdict
 from tests.conftest import draw
 
 
@@ -33,12 +34,12 @@ def test_training_seconds_are_for_one_network() -> None:
     rows = [("units", "vgg16", 80.0), ("units", "vgg_f", 100.0)]
     rows += [("rivals", "prn", 60.0), ("rivals", "prn_det", 8.0), ("white_box_rivals", "prn", 9.0)]
     minutes = pd.DataFrame(rows, columns=["stage", "network", "cpu_seconds"])
-    assert training_seconds("ours", minutes) == 90.0
-    assert training_seconds("prn", minutes) == 30.0
-    assert training_seconds("prn_det", minutes) == 34.0  # the rectifier is PRN's
-    assert training_seconds("undefended", minutes) == 0.0
-    assert math.isnan(training_seconds("hgd", minutes))
-    assert math.isnan(training_seconds("ours", None))
+    built = built_on({"rivals": {"prn": {"built_on": "networks"}, "prn_det": {"built_on": "defenses/prn"}}})
+    assert built == {"prn_det": "prn"}
+    seconds = {name: training_seconds(name, minutes, built) for name in ("ours", "prn", "prn_det", "undefended")}
+    assert seconds == {"ours": 90.0, "prn": 30.0, "prn_det": 34.0, "undefended": 0.0}  # PRN+det's rectifier is PRN's
+    assert math.isnan(training_seconds("hgd", minutes, built))
+    assert math.isnan(training_seconds("ours", None, built))
 
 
 def test_weights_trained_of_ours_and_of_a_transform(network: nn.Module) -> None:

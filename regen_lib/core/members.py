@@ -18,10 +18,13 @@ def split(pixels: Tensor, count: int) -> Tensor:
 
 
 def predictions(network: nn.Module, parts: Tensor) -> Tensor:
-    """The network's clean predictions on every lane's images: ``[K, n, C, H, W]`` to ``[K, n]``."""
+    """The network's clean predictions on every member's images: ``[K, n, C, H, W]`` to ``[K, n]``."""
     return predict(network, parts.flatten(0, 1)).unflatten(0, parts.shape[:2])
 
 
-def lane_fooling(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, lanes: Sequence[int]) -> list[float]:
-    """Fooling ratio of each listed lane's perturbation on that lane's own images."""
-    return [fooling_ratio(clean[k], predict(network, parts[k], v[k : k + 1])) for k in lanes]
+def member_fooling(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, members: Sequence[int]) -> list[float]:
+    """Fooling ratio of each listed member of ``v`` ``[K, C, H, W]`` on its own images ``parts[k]``, predicted ``clean[k]`` unperturbed."""
+    return [fooling_ratio(clean[k], predict(network, parts[k], v[k : k + 1])) for k in members]
+
+
+lane_fooling = member_fooling  # what the attacks, which call a member in the making a lane, know it by

@@ -37,13 +37,18 @@ def find(name: str) -> ModuleType:
 def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Material", *, seed: int) -> "tuple[Defended, dict[str, Any]]":
     """The defence that a row of params.yaml describes, ready for use, and the options that it was built with.
 
-    ``options`` build it, ``training`` and ``recipe`` train it, ``material.upon`` is the defence that it is built upon, if any. One
+    ``options`` build it, ``training`` and ``recipe`` train it, ``material.built_on`` is the defence that it is built upon, if any. One
     that asks for ``layers``, ``shape``, ``channels`` or ``size`` gets the network's unit positions and the images' measures.
+    :class:`StudyError` for what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is left as it is.
     """
+    from regen_lib.core import contract
     from regen_lib.training.recipe import Recipe
 
     module = find(name)
     builder = getattr(module, name)
+    contract.images(material.images.pixels)
+    contract.perturbations(material.bank.perturbations, material.images.pixels)
+    contract.labels(material.images.labels, len(material.images), contract.network(network, material.images.pixels))
     shape = list(material.images.pixels.shape[1:])
     known = {"layers": list(material.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
     asked = {key: value for key, value in known.items() if key in signature(builder).parameters}
@@ -111,7 +116,7 @@ def build(name: str, network: "nn.Module", data: Path, family: str) -> "nn.Modul
     if name in UNITS:
         from regen_lib.regeneration.files import load_units
 
-        return load_units(data / "units" / family / f"{name}.safetensors", network)
+        return load_units(data / "units" / name / f"{family}.safetensors", network)
     module = find(name)
     from regen_lib.defenses._shared.base import fill_defense, read_defense
 

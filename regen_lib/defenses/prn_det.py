@@ -73,9 +73,9 @@ def train(
     """Take the rectifier of a trained PRN, and train the detector on ``images`` training images, each clean and perturbed.
 
     A linear SVM on standardised features; its threshold leaves ``alarms`` of held-out clean images above it.
-    :class:`StudyError` unless ``material.upon`` is a PRN of the same shape.
+    :class:`StudyError` unless ``material.built_on`` is a PRN of the same shape.
     """
-    take_rectifier(defended, material.upon)
+    take_rectifier(defended, material.built_on)
     rng = generator(seed, "detector", name)
     x = as_input(material.images.first(images).pixels)
     v = material.bank.perturbations[draw(len(x), len(material.bank), rng)]
@@ -96,7 +96,7 @@ def train(
 def take_rectifier(defended: PRN, trained: Defended | None) -> None:
     """Give ``defended`` the weights of the rectifier in ``trained``."""
     if not isinstance(trained, PRN):
-        raise StudyError("prn_det takes its rectifier from a trained PRN: set upon to defenses/prn")
+        raise StudyError("prn_det takes its rectifier from a trained PRN: set built_on to defenses/prn")
     try:
         defended.rectifier.load_state_dict(trained.rectifier.state_dict())
     except RuntimeError as error:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from regen_lib.core.images import Images
-from regen_lib.core.members import lane_fooling, split
+from regen_lib.core.members import member_fooling, split
 from regen_lib.core.perturbations import Bank
 
 
@@ -15,7 +15,7 @@ def summarise(bank: Bank, network: nn.Module, images: Images, clean: Tensor) -> 
     Each member meets an equal share of ``images``, whose predictions without perturbation are ``clean`` ``[N]``.
     """
     parts, before = split(images.pixels, len(bank)), split(clean, len(bank))
-    unseen = lane_fooling(network, parts, before, bank.perturbations, range(len(bank)))
+    unseen = member_fooling(network, parts, before, bank.perturbations, range(len(bank)))
     return {
         "network": bank.network,
         "attack": bank.attack,

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.inference import draw, predict
@@ -17,7 +18,7 @@ from regen_lib.core.seeding import generator
 
 COLUMNS = (
     *("table", "network", "defense", "attack", "attack_network", "norm", "xi", "clip", "images", "clean_accuracy", "accuracy"),
-    *("restoration", "fooling_ratio", "metric", "ci_low", "ci_high", "seed", "paper"),
+    *("restoration", "fooling_ratio", "metric", "ci_low", "ci_high", "seed"),
 )
 
 
@@ -32,33 +33,37 @@ def evaluate(
     seed: int,
     clip: bool = False,
     metric: str = "restoration",
-    mean_over: Collection[str] = (),
-    paper: Mapping[tuple[str, str], float] | None = None,
+    means: Mapping[str, Collection[str]] | None = None,
 ) -> pd.DataFrame:
     """One row for each defence and bank, in the columns ``COLUMNS``.
 
     Every image carries one perturbation of the bank, drawn uniformly (the same for all defences), as in the authors'
     release. ``clean`` holds each defence's predictions without perturbation; those of ``undefended`` are the denominator of
-    Eq. 9. ``metric`` is what the 95 % interval is of: ``restoration`` or ``accuracy``. One more row a defence, ``mean``,
-    averages over the banks ``mean_over``, all of one norm and xi. ``paper`` maps (defence, bank) to the paper's value of that metric.
+    Eq. 9. ``metric`` is what the 95 % interval is of: ``restoration`` or ``accuracy``. ``means`` adds
+    one row per defence for each name in it, the average over the banks listed under that name, all of one norm and xi
+    (:class:`StudyError` where they differ).
     """
-    if len({(banks[name].threat.norm, banks[name].threat.xi) for name in mean_over}) > 1:
-        raise StudyError(f"table {table}: a mean over {', '.join(mean_over)}, which differ in norm or xi: average banks of one threat")
+    means = means or {}
+    for over in means.values():
+        if len({(banks[name].threat.norm, banks[name].threat.xi) for name in over}) > 1:
+            raise StudyError(f"table {table}: a mean over {', '.join(over)}, which differ in norm or xi: average banks of one threat")
     truth = images.labels
+    contract.images(images.pixels)
+    for network in defended.values():
+        contract.labels(truth, len(images), contract.network(network, images.pixels))
     rows: list[dict[str, Any]] = []
     for defense, network in tqdm(defended.items(), desc=f"table {table}, {family}", leave=False):
         found: dict[str, Tensor] = {}
         for name, bank in banks.items():
             choice = draw(len(images), len(bank), generator(seed, "evaluation", name))
             found[name] = predict(network, images.pixels, bank.perturbations, choice, clip=clip)
-        if mean_over:
-            found["mean"] = torch.stack([found[name] for name in mean_over], dim=1)
+        found |= {mean: torch.stack([found[name] for name in over], dim=1) for mean, over in means.items()}
         for name, perturbed in found.items():
-            bank = banks[name] if name in banks else banks[next(iter(mean_over))]
+            bank = banks[name if name in banks else next(iter(means[name]))]
             cell = measure(clean["undefended"] == truth, clean[defense], perturbed, truth, metric)
             cell |= {"table": table, "network": family, "defense": defense, "attack": name, "attack_network": bank.network}
             cell |= {"norm": bank.threat.norm, "xi": bank.threat.xi, "clip": clip, "images": len(images), "seed": seed}
-            rows.append(cell | {"metric": metric, "paper": (paper or {}).get((defense, name))})
+            rows.append(cell | {"metric": metric})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -18,8 +18,8 @@ TITLES = Titles(
 )
 ATTACK_TITLES = Titles(
     {
-        "test": "UAP",
-        "test_l2": "UAP, l2",
+        "uap": "UAP",
+        "uap_l2": "UAP, l2",
         "fff": "FFF",
         "nag": "NAG",
         "singular_fool": "S. Fool",
@@ -33,7 +33,8 @@ ATTACK_TITLES = Titles(
         "spgd_truth": "sPGD, true labels",
         "random_signs": "random signs",
         "random_l2": "random, l2",
-        "mean": "mean of all",
+        "mean_unseen": "mean, unseen",
+        "mean_all": "mean of all",
     }
 )
 DEFENSE_TITLES = Titles(

@@ -7,16 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from regen_lib.study import paper
 from regen_lib.study.figures.style import BLUE, DEFENSE_STYLE, GREEN, GREY, HARDENED, ORANGE, legend_below, panels, rows_of_attacks, style
-from regen_lib.study.paper import FIG6_HARDENED
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 CURVE_STYLE = {**DEFENSE_STYLE, "hardened": HARDENED}
-COST_STYLE = {"test": (ORANGE, "s"), "spgd": (BLUE, "o"), "spgd_truth": (GREY, "D"), "sga": (GREEN, "^")}
+COST_STYLE = {"uap": (ORANGE, "s"), "spgd": (BLUE, "o"), "spgd_truth": (GREY, "D"), "sga": (GREEN, "^")}
 
 
 def fooling(banks: pd.DataFrame, control: str) -> Figure:
-    """Fooling ratio of every bank on unseen images, a panel a network; the line is the control's.
+    """Fooling ratio of every bank on unseen images, one panel per network; the line is the control's.
 
     Columns ``network, bank, fooling_unseen, fooling_unseen_min``; the thin bar reaches down to the weakest member.
     """
@@ -34,7 +34,7 @@ def fooling(banks: pd.DataFrame, control: str) -> Figure:
 
 
 def margins(table: pd.DataFrame, control: str, largest: float) -> Figure:
-    """Fooling ratio above the control's, at the ``largest`` xi and at the best up to it, a row an attack, a column a network.
+    """Fooling ratio above the control's, at the ``largest`` xi and at the best up to it, one row per attack, one column per network.
 
     Columns ``network, attack, xi, margin``.
     """
@@ -56,7 +56,7 @@ def margins(table: pd.DataFrame, control: str, largest: float) -> Figure:
 
 
 def excitation(table: pd.DataFrame, named: dict[str, str]) -> Figure:
-    """Fooling ratio against what a perturbation adds to the convolutions' outputs: a panel a network, a point an attack.
+    """Fooling ratio against what a perturbation adds to the convolutions' outputs: one panel per network, one point per attack.
 
     Columns ``network, attack, excitation, fooling``; ``named`` maps the attacks to be pointed out to their colours.
     """
@@ -74,7 +74,7 @@ def excitation(table: pd.DataFrame, named: dict[str, str]) -> Figure:
 
 
 def costs(table: pd.DataFrame) -> Figure:
-    """Fooling ratio against the work it took: columns ``network, attack, gradients, fooling``, a row a pass."""
+    """Fooling ratio against the work it took: columns ``network, attack, gradients, fooling``, one row per pass."""
     figure, axes = panels(list(table.network.unique()))
     for axis, (_, part) in zip(axes[0], table.groupby("network", sort=False), strict=True):
         for attack, line in part.groupby("attack", sort=False):
@@ -94,8 +94,9 @@ def attack_curves(curves: pd.DataFrame) -> Figure:
     for defense, part in curves.groupby("defense", sort=False):
         color, marker, label = CURVE_STYLE.get(str(defense), ("black", "^", DEFENSE_TITLES.get(str(defense), str(defense))))
         axis.plot(part.passes, part.fooling, color=color, marker=marker, markersize=4, markevery=0.1, label=label)
-    label = f"the paper's hardened network, {FIG6_HARDENED:g}"
-    axis.axhline(FIG6_HARDENED, color="black", linewidth=0.8, linestyle=":", label=label)
+    hardened = paper.number("fig6", "caffenet", "hardened", "uap")
+    label = f"the paper's hardened network, {hardened:g}"
+    axis.axhline(hardened, color="black", linewidth=0.8, linestyle=":", label=label)
     axis.set(xlabel="passes over the attacker's images", ylabel="fooling ratio", ylim=(0, 1))
     plain_log(axis)
     axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
@@ -103,7 +104,7 @@ def attack_curves(curves: pd.DataFrame) -> Figure:
 
 
 def plain_log(axis: Axes) -> None:
-    """A logarithmic axis with numbers as people write them."""
+    """A logarithmic axis with plain numbers instead of powers of ten."""
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

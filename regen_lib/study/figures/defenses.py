@@ -28,7 +28,7 @@ STYLE = {
 
 
 def restorations(table: pd.DataFrame) -> Figure:
-    """Restoration accuracy, mean over networks: a row a defence, a column an attack."""
+    """Restoration accuracy, mean over networks: one row per defence, one column per attack."""
     style()
     mean = table.pivot_table(index="defense", columns="attack", values="restoration", sort=False)
     figure, axis = plt.subplots(figsize=(1.8 + 0.55 * mean.shape[1], 0.9 + 0.27 * len(mean)), layout="constrained")
@@ -41,7 +41,7 @@ def restorations(table: pd.DataFrame) -> Figure:
 
 
 def verdict(table: pd.DataFrame) -> Figure:
-    """Clean top-1 against top-1 under the worst attack: above the unseen ones, below the white-box ones; a panel a network.
+    """Clean top-1 against top-1 under the worst attack: above the unseen ones, below the white-box ones; one panel per network.
 
     Columns ``network, defense, clean, worst, white_box``.
     """

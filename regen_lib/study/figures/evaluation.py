@@ -30,7 +30,7 @@ def ablation(results: pd.DataFrame) -> Figure:
     style()
     figure, axes = plt.subplots(1, 2, figsize=(7.5, 2.8), sharey=True, layout="constrained")
     for axis, sweep, label in zip(axes, ("units", "ratio"), ("regeneration units", "fraction of filters regenerated"), strict=True):
-        for attack, color, marker in (("test", BLUE, "o"), ("test_l2", ORANGE, "s")):
+        for attack, color, marker in (("uap", BLUE, "o"), ("uap_l2", ORANGE, "s")):
             part = results[(results.sweep == sweep) & (results.attack == attack)].sort_values("value")
             error = [part.restoration - part.ci_low, part.ci_high - part.restoration]
             axis.errorbar(part.value, part.restoration, error, color=color, marker=marker, capsize=2, label=ATTACK_TITLES[attack])
@@ -41,7 +41,7 @@ def ablation(results: pd.DataFrame) -> Figure:
 
 
 def summary(table: pd.DataFrame) -> Figure:
-    """The study in one picture: top-1 under each attack, undefended and ours, a panel a network.
+    """The study in one picture: top-1 under each attack, undefended and ours, one panel per network.
 
     Columns of the evaluation tables; the dotted line is the undefended network on clean images.
     """

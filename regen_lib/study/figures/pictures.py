@@ -20,7 +20,7 @@ class Shown:
     case: str
     image: Tensor
     perturbation: Tensor
-    says: Mapping[str, tuple[int, float]]
+    predictions: Mapping[str, tuple[int, float]]
 
 
 def bare(axis: Axes) -> None:
@@ -30,17 +30,17 @@ def bare(axis: Axes) -> None:
 
 
 def one_image(cases: Sequence[Shown], truth: int, classes: Sequence[str]) -> Figure:
-    """Fig. 1: an image under each attack, what was added to it (stretched over its own range), and what each defence sees in it."""
+    """Fig. 1: an image under each attack, what was added to it (stretched over its own range), and what each defence predicts."""
     style()
-    defenses = list(cases[0].says)
-    figure, axes = plt.subplots(2, len(cases), figsize=(1.5 * len(cases) + 0.4, 3.9), layout="constrained")
+    defenses = list(cases[0].predictions)
+    figure, axes = plt.subplots(2, len(cases), figsize=(1.5 * len(cases) + 0.4, 3.9), squeeze=False, layout="constrained")
     for (top, below), shown in zip(axes.T, cases, strict=True):
         top.imshow(shown.image[0].numpy(force=True), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         top.set_title(ATTACK_TITLES.get(shown.case, shown.case))
         below.imshow(shown.perturbation[0].numpy(force=True), cmap="gray", interpolation="nearest")
         for line, defense in enumerate(defenses):
-            label, sure = shown.says[defense]
-            text, color = f"{classes[label]}, {100 * sure:.0f} %", BLUE if label == truth else ORANGE
+            label, confidence = shown.predictions[defense]
+            text, color = f"{classes[label]}, {100 * confidence:.0f} %", BLUE if label == truth else ORANGE
             below.text(0.5, -0.16 - 0.17 * line, text, transform=below.transAxes, ha="center", color=color, fontsize=8)
         bare(top)
         bare(below)
@@ -69,7 +69,7 @@ def feature_maps(maps: dict[str, tuple[Tensor, Tensor]], titles: tuple[str, str]
 
 
 def perturbations(rows: dict[str, Tensor], count: int = 5) -> Figure:
-    """The first perturbations of each bank, a row a bank, each image stretched over its own range."""
+    """The first perturbations of each bank, one row per bank, each image stretched over its own range."""
     style()
     figure, axes = plt.subplots(len(rows), count, figsize=(1.3 * count, 1.4 * len(rows)), squeeze=False, layout="constrained")
     for axis in axes.ravel():

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from regen_lib.study.paper import FIG6_HARDENED
+from regen_lib.study import paper
 from regen_lib.study.tables.attacks import at_equal_cost
 from regen_lib.study.tables.masking import restored
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
@@ -25,7 +25,7 @@ def spread(values: pd.Series, form: str = ".2f") -> str:
 
 
 def findings(tables: Tables) -> str:
-    """The paper's claims, one a row: what it says, what is measured here."""
+    """The paper's claims, one per row: what it says, what is measured here."""
     parts = (of_filters, of_perturbations, of_units, of_attacks, of_unseen, of_attackers, of_home_ground, of_choices)
     rows = [row for part in parts for row in part(tables)]
     return "\n".join(["| claim | paper | here |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
@@ -53,7 +53,7 @@ def of_filters(t: Tables) -> list[Finding]:
 
 def of_perturbations(t: Tables) -> list[Finding]:
     """Notebooks 00c and 03."""
-    uaps, smaller = (t["banks"][t["banks"].bank == bank] for bank in ("test", "smaller"))
+    uaps, smaller = (t["banks"][t["banks"].bank == bank] for bank in ("uap", "uap_smaller"))
     own = f"xi {uaps.xi.iloc[0]:g}: means {spread(uaps.fooling_own)}, weakest of each bank {spread(uaps.fooling_own_min, '.3f')}"
     own += f", on test images {spread(uaps.fooling_unseen)}"
     own += f"; xi {smaller.xi.iloc[0]:g}: means {spread(smaller.fooling_own)}, weakest {spread(smaller.fooling_own_min, '.3f')}"
@@ -71,11 +71,12 @@ def of_units(t: Tables) -> list[Finding]:
     t1, clean = t["table1"], t["table2"].pivot_table(index="network", columns="defense", values="clean_accuracy")
     black = t1[t1.network != t1.attack_network].pivot_table(index=["network", "attack_network"], columns="defense", values="accuracy")
     strong = t["table4"][t["table4"].defense == "ours"].sort_values("xi")
+    theirs = papers("1", "network != attack", ours="with units")
     cross = f"top-1 {spread(black.undefended, '.3f')} undefended, {spread(black.ours, '.3f')} with units"
     points = spread(100 * (clean.undefended - clean.ours), ".1f")
     return [
         ("units leave clean images alone", "0.1 points gained to 2.2 lost", f"{points} points lost"),
-        ("units also help against UAPs made for other networks (Table 1)", "0.457 to 0.769 with units", cross),
+        ("units also help against UAPs made for other networks (Table 1)", theirs, cross),
         ("restoration falls gently with xi (Table 4: CaffeNet, 1, 1.5, 2, 2.5 times xi)", dots(strong.paper), dots(strong.restoration)),
     ]
 
@@ -89,13 +90,13 @@ def of_attacks(t: Tables) -> list[Finding]:
         f"{ATTACK_TITLES[a]} {unseen[a].min():.2f} ({(unseen[a] - unseen.random_signs).min():+.2f}, {margin.loc[a].min():+.2f})"
         for a in attacks
     ]
-    equal = at_equal_cost(t["costs"], "test")
-    costs = [f"{ATTACK_TITLES[str(a)]} {spread(equal[a])} ({(equal[a] - equal['test']).min():+.2f})" for a in equal]
+    equal = at_equal_cost(t["costs"], "uap")
+    costs = [f"{ATTACK_TITLES[str(a)]} {spread(equal[a])} ({(equal[a] - equal['uap']).min():+.2f})" for a in equal]
     network = str(margin.loc["gd_uap_data"].idxmin())
     low = t["excitation"].pivot(index="network", columns="attack", values=["excitation", "fooling"]).loc[[network]].iloc[0]
     energy = [
         f"{ATTACK_TITLES[a]} {low['excitation', a]:+.2f} nats, fools {low['fooling', a]:.2f}"
-        for a in ("gd_uap_data", "test", "random_signs")
+        for a in ("gd_uap_data", "uap", "random_signs")
     ]
     xi = t["margins"].xi.max()
     strong = (
@@ -118,18 +119,18 @@ def of_unseen(t: Tables) -> list[Finding]:
     by = t["table5"].pivot_table(index=["attack", "network"], columns="defense", values="restoration")
     held = []
     for attack in t["table5"].attack.unique():
-        if attack not in ("random_signs", "mean"):
+        if attack not in ("random_signs", "mean_unseen"):
             part = by.loc[attack]
             held.append(f"{ATTACK_TITLES[attack]} {part.undefended.mean():.2f} → {part.ours.mean():.2f} (lowest {part.ours.min():.2f})")
     again = t["hardened"].set_index(["network", "attack", "defense"]).restoration
     hard = [
-        f"{TITLES[name]} mean {again[name, 'mean', 'ours']:.2f} → {again[name, 'mean', 'hardened']:.2f}, "
+        f"{TITLES[name]} mean {again[name, 'mean_unseen', 'ours']:.2f} → {again[name, 'mean_unseen', 'hardened']:.2f}, "
         f"lowest {again[name].xs('ours', level=1).min():.2f} → {again[name].xs('hardened', level=1).min():.2f}"
         for name in t["hardened"].network.unique()
     ]
-    paper = "0.640 to 0.815 undefended, 0.840 to 0.976 with units"
+    theirs = papers("5", undefended="undefended", ours="with units")
     return [
-        ("units hold against attacks they never met (Table 5: restoration, mean over networks)", paper, "; ".join(held)),
+        ("units hold against attacks they never met (Table 5: restoration, mean over networks)", theirs, "; ".join(held)),
         ("the same after iterative training, which met sPGD but none of the others", "not given", "; ".join(hard)),
     ]
 
@@ -137,26 +138,37 @@ def of_unseen(t: Tables) -> list[Finding]:
 def of_attackers(t: Tables) -> list[Finding]:
     """Table 6, Fig. 6."""
     known = t["table6"].groupby(["attack", "defense"]).fooling_ratio
+    theirs = f"hardened ResNet-152 under sPGD: top-1 {paper.number('6', 'resnet152', 'hardened', 'spgd'):.3f} "
+    theirs += f"of {paper.number('clean', 'resnet152', 'undefended', 'none'):.3f}"
     white = []
     for attack in t["table6"].attack.unique():
         each = [f"{name} {spread(known.get_group((attack, defense)))}" for defense, name in DEFENSES.items()]
         white.append(f"{ATTACK_TITLES[attack]}: {', '.join(each)}")
+    white += against_spgd(t["table6"])
     white.append(f"passes {spread(t['table6'].passes, 'g')}, their second half gained at most {t['table6'].late_gain.max():.2f}")
     uap = t["fig6_test"].set_index("defense")
-    both = [f"{name} {uap.fooling_own[defense]:.2f} ({uap.fooling_ratio[defense]:.2f})" for defense, name in DEFENSES.items()]
+    shown = DEFENSES | {"prn": DEFENSE_TITLES["prn"]}
+    both = [f"{name} {uap.fooling_own[key]:.2f} ({uap.fooling_ratio[key]:.2f})" for key, name in shown.items() if key in uap.index]
     reached = ", ".join(both)
+    fig6 = ", ".join(f"{name} {paper.number('fig6', 'caffenet', key, 'uap'):g}" for key, name in (("hardened", "hardened"), ("prn", "PRN")))
     network, lost = TITLES[uap.network.iloc[0]], 100 * (uap.clean_accuracy["undefended"] - uap.clean_accuracy["hardened"])
     reached += f"; hardened loses {lost:.1f} points of clean top-1"
     return [
-        ("attackers who know the units (Table 6: fooling ratio on test images)", "not given as such", "; ".join(white)),
-        (f"a white-box UAP attacker's best fooling ratio (on test images; Fig. 6: {network})", f"hardened {FIG6_HARDENED:g}", reached),
+        ("attackers who know the units (Table 6: fooling ratio on test images)", theirs, "; ".join(white)),
+        (f"a white-box UAP attacker's best fooling ratio (on test images; Fig. 6: {network})", fig6, reached),
     ]
+
+
+def against_spgd(table6: pd.DataFrame) -> list[str]:
+    """Top-1 of the network and defence that the paper's Table 6 has, under sPGD and on clean images; nothing if it is not there."""
+    rows = table6[(table6.network == "resnet152") & (table6.defense == "hardened") & (table6.attack == "spgd")]
+    return [f"hardened ResNet-152 under sPGD: top-1 {row.accuracy:.3f} of {row.clean_accuracy:.3f}" for row in rows.itertuples()]
 
 
 def of_home_ground(t: Tables) -> list[Finding]:
     """Notebook 08: whether each rival does here what it was made for."""
     table = t["defenses"]
-    uaps = table[table.attack == "test"].groupby("defense").restoration
+    uaps = table[table.attack == "uap"].groupby("defense").restoration
     parts = [
         f"{DEFENSE_TITLES[d]} restoration under UAPs {spread(uaps.get_group(d))}" for d in ("prn", "prn_det", "hgd") if d in uaps.groups
     ]
@@ -169,7 +181,7 @@ def of_home_ground(t: Tables) -> list[Finding]:
 
 def of_choices(t: Tables) -> list[Finding]:
     """Fig. S2, the ratio, clipping."""
-    s2 = t["figS2"][t["figS2"].attack == "test"]
+    s2 = t["figS2"][t["figS2"].attack == "uap"]
     units, ratio = (s2[s2.sweep == sweep].sort_values("value") for sweep in ("units", "ratio"))
     name = TITLES[units.network.iloc[0]]
     clip = t["clipping"].groupby(["defense", "clip"]).accuracy.mean()
@@ -183,6 +195,12 @@ def of_choices(t: Tables) -> list[Finding]:
         ("x + v is not clipped", "not said; the release does not", f"mean top-1 under UAP: {'; '.join(both)}"),
         (f"training of the units ({name}, validation images: points of clean top-1 lost, restoration)", "not compared", "; ".join(others)),
     ]
+
+
+def papers(table: str, which: str = "index == index", **defenses: str) -> str:
+    """The range of the paper's numbers in a table, for each of ``defenses`` under its title; ``which`` is a query that chooses rows."""
+    found = paper.numbers().query(f"table == {table!r}").query(which)
+    return ", ".join(f"{spread(found[found.defense == defense].value, '.3f')} {title}" for defense, title in defenses.items())
 
 
 def dots(values: pd.Series, form: str = ".3f") -> str:

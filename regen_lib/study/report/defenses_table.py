@@ -1,44 +1,40 @@
 """Where each defence wins and where it loses: notebook 08's tables, condensed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from regen_lib.study.tables.verdict import verdict
 from regen_lib.study.titles import DEFENSE_TITLES
 
-UPON = {"prn_det": "prn"}  # whose training is the other's and its own
-NOT_AN_ATTACK = ("test_l2", "random_signs", "mean")  # another norm, the control, the mean itself
+NOT_AN_ATTACK = ("uap_l2", "random_signs", "mean_all")  # another norm, the control, the mean itself
 
 
-def verdict(table: pd.DataFrame, white_box: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
-    """One row a network and defence: ``clean, mean, worst, restoration, white_box``.
-
-    Top-1 on clean images, over ``attacks`` the mean and the worst, the mean restoration accuracy, and top-1 under the worse of
-    the white-box attackers.
-    """
-    part = table[table.attack.isin(list(attacks))].groupby(["network", "defense"], sort=False)
-    aggregated = {"clean": ("clean_accuracy", "first"), "mean": ("accuracy", "mean"), "worst": ("accuracy", "min")}
-    found = part.agg(**aggregated, restoration=("restoration", "mean"))
-    known = white_box.groupby(["network", "defense"]).accuracy.min().rename("white_box")
-    return found.join(known).reset_index()
+def built_on(params: Mapping[str, Any]) -> dict[str, str]:
+    """Which defence is built on which other one, whose training then is part of its own: from ``rivals`` in params.yaml."""
+    return {name: row["built_on"].removeprefix("defenses/") for name, row in params["rivals"].items() if row["built_on"] != "networks"}
 
 
-def condensed(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None) -> pd.DataFrame:
-    """The verdict's means over networks, a row a defence, with what each costs; ``half`` is half the interval of ``restoration``."""
+def condensed(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: Mapping[str, str]) -> pd.DataFrame:
+    """The verdict's means over networks, one row per defence, with what each costs; ``half`` is half the interval of ``restoration``."""
     table = tables["defenses"]
     attacks = [attack for attack in table.attack.unique() if attack not in NOT_AN_ATTACK]
     means = verdict(table, tables["table6_defenses"], attacks).drop(columns="network").groupby("defense", sort=False).mean()
-    every = table[table.attack == "mean"].assign(half=lambda rows: (rows.ci_high - rows.ci_low) / 2)
+    every = table[table.attack == "mean_all"].assign(half=lambda rows: (rows.ci_high - rows.ci_low) / 2)
     means["half"] = every.groupby("defense").half.agg(lambda half: np.sqrt((half**2).sum()) / len(half))
-    own = table[table.attack == "test"].groupby("defense").restoration.mean()
+    own = table[table.attack == "uap"].groupby("defense").restoration.mean()
     costs = tables["defense_costs"].groupby("defense")[["parameters", "inference"]].mean()
     means = means.join(own.rename("own")).join(costs)
-    return means.assign(training=[training_seconds(str(defense), minutes) for defense in means.index])
+    return means.assign(training=[training_seconds(str(defense), minutes, built) for defense in means.index])
 
 
-def training_seconds(defense: str, minutes: pd.DataFrame | None) -> float:
-    """CPU seconds that a defence took to build and train, mean over the networks; NaN where not measured."""
+def training_seconds(defense: str, minutes: pd.DataFrame | None, built: Mapping[str, str]) -> float:
+    """CPU seconds that a defence took to build and train, mean over the networks; NaN where not measured.
+
+    ``built`` is :func:`built_on`'s: what a defence is built on counts as well.
+    """
     if defense == "undefended":
         return 0.0
     if minutes is None:
@@ -46,13 +42,13 @@ def training_seconds(defense: str, minutes: pd.DataFrame | None) -> float:
     if defense == "ours":
         return float(minutes[minutes.stage == "units"].cpu_seconds.mean())
     networks = max(1, int((minutes.stage == "units").sum()))
-    rows = minutes[(minutes.stage == "rivals") & minutes.network.isin((defense, UPON.get(defense, defense)))]
+    rows = minutes[(minutes.stage == "rivals") & minutes.network.isin((defense, built.get(defense, defense)))]
     return float(rows.cpu_seconds.sum() / networks) if len(rows) else float("nan")
 
 
-def block(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None) -> str:
+def block(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: Mapping[str, str]) -> str:
     """The README's table of all defences, and who leads by each measure."""
-    means = condensed(tables, minutes)
+    means = condensed(tables, minutes, built)
     head = ["defence", "clean top-1", "restoration, own UAPs", "restoration, all attacks", "top-1, all attacks", "top-1, worst attack"]
     head += ["top-1, white-box", "weights trained", "training, CPU-s", "inference"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -61,7 +57,8 @@ def block(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None) -> str:
         cells = [f"**{title}**" if defense == "ours" else title]
         cells += [f"{row.clean:.3f}", f"{row.own:.3f}", f"{row.restoration:.3f} <sub>±{row.half:.3f}</sub>"]
         cells += [f"{row['mean']:.3f}", f"{row.worst:.3f}", f"{row.white_box:.3f}", f"{row.parameters:,.0f}"]
-        cells += ["not measured" if np.isnan(row.training) else f"{row.training:.0f}", f"{row.inference:.1f} x"]
+        cells += ["not measured" if np.isnan(row.training) else f"{row.training:.0f}"]
+        cells += ["not measured" if np.isnan(row.inference) else f"{row.inference:.1f} x"]
         lines.append("| " + " | ".join(cells) + " |")
     names = {"restoration": "mean restoration", "mean": "mean top-1", "worst": "worst attack", "white_box": "white-box"}
     return "\n".join([*lines, "", f"Leading, by {'; by '.join(leaders(means[key], title) for key, title in names.items())}."])

@@ -6,12 +6,15 @@ which ``dvc metrics show`` prints.
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import write_bytes
+from regen_lib.study.params import load_params
 from regen_lib.study.report import defenses_table
 from regen_lib.study.report.claims import findings
 from regen_lib.study.titles import TITLES
@@ -22,9 +25,9 @@ FILES = (
     *("table1", "table2", "table3", "table4", "table5", "table6"),
 )
 COLUMNS = {
-    "UAP": ("table2", "test"),
-    "UAP, l2": ("table3", "test_l2"),
-    "unseen attacks, mean": ("table5", "mean"),
+    "UAP": ("table2", "uap"),
+    "UAP, l2": ("table3", "uap_l2"),
+    "unseen attacks, mean": ("table5", "mean_unseen"),
     "sPGD": ("table5", "spgd"),
     "random signs": ("table5", "random_signs"),
 }
@@ -45,7 +48,11 @@ def read(metrics: Path) -> dict[str, pd.DataFrame]:
     missing = [name for name in FILES if not (metrics / f"{name}.csv").is_file()]
     if missing:
         raise StudyError(f"{metrics} lacks {', '.join(missing)}: run `dvc repro`")
-    return {name: pd.read_csv(metrics / f"{name}.csv") for name in FILES}
+    tables = {name: pd.read_csv(metrics / f"{name}.csv") for name in FILES}
+    timed = metrics / "inference.csv"
+    inference = pd.read_csv(timed) if timed.is_file() else pd.DataFrame(columns=["network", "defense", "inference"], dtype=float)
+    tables["defense_costs"] = tables["defense_costs"].merge(inference, how="left")
+    return tables
 
 
 def percent(value: float) -> str:
@@ -55,7 +62,7 @@ def percent(value: float) -> str:
 
 def network_line(tables: dict[str, pd.DataFrame], network: str) -> str:
     """A network's row of the README's table."""
-    before, after = (cell(tables, "table2", network, "test", defense) for defense in ("undefended", "ours"))
+    before, after = (cell(tables, "table2", network, "uap", defense) for defense in ("undefended", "ours"))
     clean = f"{percent(before.clean_accuracy)} → {percent(after.clean_accuracy)}"
     top1 = f"{percent(before.accuracy)} → **{percent(after.accuracy)}**"
     parts = [TITLES[network], clean, top1]
@@ -67,17 +74,17 @@ def network_line(tables: dict[str, pd.DataFrame], network: str) -> str:
 
 
 def render(metrics: Path) -> str:
-    """The README's block: a table with a row a network."""
+    """The README's block: a table with one row per network."""
     tables = read(metrics)
     images = int(tables["table2"].images.iloc[0])
-    xi = {table: f"{tables[table].xi[tables[table].attack == attack].iloc[0]:g}" for table, attack in COLUMNS.values()}
-    head = ["network", "clean top-1, %", f"top-1 under UAP (ξ = {xi['table2']}), %"]
-    head += [f"{name} (ξ = {xi[table]})" for name, (table, _) in COLUMNS.items()]
+    xi = {name: f"{tables[table].xi[tables[table].attack == attack].iloc[0]:g}" for name, (table, attack) in COLUMNS.items()}
+    head = ["network", "clean top-1, %", f"top-1 under UAP (ξ = {xi['UAP']}), %"]
+    head += [f"{name} (ξ = {xi[name]})" for name in COLUMNS]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += [network_line(tables, network) for network in tables["table2"].network.unique()]
     note = (
-        "\nUndefended → with units. The last columns: **restoration accuracy** (Eq. 9) of our defence and its 95 % interval; after the"
-        f" dot, the paper's value on ImageNet where it has one. {images:,} test images, one perturbation each, not clipped."
+        "\nArrows: undefended → with units. The last five columns give the **restoration accuracy** (Eq. 9) of our defence and its 95 %"
+        f" interval; the number after the dot is the paper's, on ImageNet. {images:,} test images, one perturbation each, not clipped."
     )
     return "\n".join([*lines, note])
 
@@ -88,7 +95,7 @@ def summary(metrics: Path) -> dict[str, dict[str, float]]:
     result = {}
     for network in tables["table2"].network.unique():
         ours = {name: round(float(cell(tables, *where, "ours").restoration), 4) for name, where in places(network).items()}
-        result[str(network)] = {"clean": round(float(cell(tables, "table2", network, "test", "ours").clean_accuracy), 4)} | ours
+        result[str(network)] = {"clean": round(float(cell(tables, "table2", network, "uap", "ours").clean_accuracy), 4)} | ours
     return result
 
 
@@ -97,7 +104,7 @@ def places(network: str) -> dict[str, tuple[str, str, str]]:
     return {attack: (table, network, attack) for table, attack in COLUMNS.values()}
 
 
-def measured(metrics: Path) -> pd.DataFrame | None:
+def read_minutes(metrics: Path) -> pd.DataFrame | None:
     """``metrics/minutes.csv``, where a run was measured."""
     path = metrics / "minutes.csv"
     return pd.read_csv(path) if path.is_file() else None
@@ -105,7 +112,7 @@ def measured(metrics: Path) -> pd.DataFrame | None:
 
 def minutes(metrics: Path) -> str:
     """The README's block on cost: CPU seconds of each stage of the committed run, from ``metrics/minutes.csv``."""
-    table = measured(metrics)
+    table = read_minutes(metrics)
     if table is None:
         return "Not measured yet: `python -m regen_lib.study.report.minutes` after `make repro`."
     stages = table.groupby("stage", sort=False).cpu_seconds.sum().sort_values(ascending=False)
@@ -130,23 +137,23 @@ def insert(readme: str, part: str, block: str, writer: str = "regen_lib.study.re
     return f"{before}{begin}\n{block}\n{end}{rest.split(end)[1]}"
 
 
-def update(readme: str, metrics: Path) -> str:
-    """The README's text with every block written anew."""
+def update(readme: str, metrics: Path, params: Mapping[str, Any]) -> str:
+    """The README's text with every block written anew; ``params`` is params.yaml."""
     tables = read(metrics)
     blocks = {"results": render(metrics), "findings": findings(tables), "minutes": minutes(metrics)}
-    blocks["defenses"] = defenses_table.block(tables, measured(metrics))
+    blocks["defenses"] = defenses_table.block(tables, read_minutes(metrics), defenses_table.built_on(params))
     for part, block in blocks.items():
         readme = insert(readme, part, block)
     return readme
 
 
 def main() -> int:
-    """Write README.md and metrics/summary.json; returns the exit status."""
+    """Write metrics/summary.json, and README.md where this folder has one; returns the exit status."""
     metrics, readme = Path("metrics"), Path("README.md")
     try:
-        text = update(readme.read_text(), metrics)
         write_bytes(metrics / "summary.json", (json.dumps(summary(metrics), indent=2) + "\n").encode())
-        write_bytes(readme, text.encode())
+        if readme.is_file():
+            write_bytes(readme, update(readme.read_text(encoding="utf-8"), metrics, load_params(Path("params.yaml"))).encode())
     except (OSError, StudyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

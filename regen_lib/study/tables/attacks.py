@@ -6,10 +6,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from regen_lib.attacks._shared.excitation import convolutions
+from regen_lib.attacks._shared.activations import convolutions
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import predict
-from regen_lib.core.members import lane_fooling, split
+from regen_lib.core.members import member_fooling, split
 from regen_lib.core.progress import tqdm
 from regen_lib.study.tables.suite import Suite
 
@@ -26,7 +26,7 @@ def strengths(suite: Suite, attacks: Iterable[str], xis: Sequence[float]) -> pd.
             bank = suite.bank(name, attack)
             parts, before = split(pixels, len(bank)), split(clean, len(bank))
             for xi in xis:
-                ratios = lane_fooling(model, parts, before, bank.scaled(xi).perturbations, range(len(bank)))
+                ratios = member_fooling(model, parts, before, bank.scaled(xi).perturbations, range(len(bank)))
                 rows.append({"network": name, "attack": attack, "xi": xi, "fooling": sum(ratios) / len(bank)})
     return pd.DataFrame(rows)
 
@@ -40,7 +40,7 @@ def margins(table: pd.DataFrame, control: str) -> pd.DataFrame:
 
 
 def costs(suite: Suite, attacks: Iterable[str]) -> pd.DataFrame:
-    """What each attack had reached after how much work: ``network, attack, gradients, fooling``, a row a pass.
+    """What each attack had reached after how much work: ``network, attack, gradients, fooling``, one row per pass.
 
     ``gradients`` counts the images of all gradients taken for one perturbation, spread evenly over the passes; ``fooling``
     is on the attack's own images.
@@ -56,7 +56,7 @@ def costs(suite: Suite, attacks: Iterable[str]) -> pd.DataFrame:
 
 
 def at_equal_cost(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """From :func:`costs`: the best that each attack had within the work that ``reference`` took in all, a network a row."""
+    """From :func:`costs`: the best that each attack had within the work that ``reference`` took in all, one row per network."""
     found = {}
     for name, part in table.groupby("network", sort=False):
         budget = part[part.attack == reference].gradients.max()
@@ -74,10 +74,10 @@ def excitations(suite: Suite, attacks: Iterable[str]) -> pd.DataFrame:
     rows = []
     for name in suite.names:
         x = as_input(suite.images.pixels[:SAMPLE])
-        still = energies(suite, name, x)
+        clean = energies(suite, name, x)
         for attack in attacks:
-            moved = energies(suite, name, x + suite.bank(name, attack).perturbations[:1])
-            gain = (moved - still)[:, still.isfinite().all(0)]  # an output that is zero everywhere has no logarithm
+            perturbed = energies(suite, name, x + suite.bank(name, attack).perturbations[:1])
+            gain = (perturbed - clean)[:, clean.isfinite().all(0)]  # an output that is zero everywhere has no logarithm
             rows.append({"network": name, "attack": attack, "excitation": float(gain.mean())})
     return pd.DataFrame(rows)
 

@@ -28,14 +28,14 @@ def cases(suite: Suite, name: str, attacks: Iterable[str], image: int) -> tuple[
 
 
 def showcase(suite: Suite, name: str, attacks: Iterable[str], *, image: int) -> list[Shown]:
-    """Fig. 1: one image as it is and under each attack, with what every defence says of it and how surely."""
+    """Fig. 1: one image as it is and under each attack, with every defence's prediction and confidence."""
     x, added = cases(suite, name, attacks, image)
     shown = []
     for case, v in added.items():
         with torch.no_grad():
-            sure = {defense: network(x + v).softmax(1)[0] for defense, network in suite.defended[name].items()}
-        says = {defense: (int(p.argmax()), float(p.max())) for defense, p in sure.items()}
-        shown.append(Shown(case, (x + v)[0], v[0], says))
+            scores = {defense: network(x + v).softmax(1)[0] for defense, network in suite.defended[name].items()}
+        predictions = {defense: (int(p.argmax()), float(p.max())) for defense, p in scores.items()}
+        shown.append(Shown(case, (x + v)[0], v[0], predictions))
     return shown
 
 

@@ -10,7 +10,7 @@ from regen_lib.regeneration.ranking import filter_norms, observed_noise, rank
 
 
 def filter_table(name: str, network: nn.Module, layers: Sequence[str], pixels: Tensor, v: Tensor, drawn: nn.Module) -> pd.DataFrame:
-    """Fig. 2's data: a row a filter of each layer, in the order of the rank.
+    """Fig. 2's data: one row per filter of each layer, in the order of the rank.
 
     ``norm`` is ||W||_1, ``drawn`` what it is in the network of that name, before training; ``bound`` and ``observed`` are the
     largest over the images; ``tightest`` is the largest share that the noise reaches of its own image's bound.

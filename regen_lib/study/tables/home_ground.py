@@ -22,45 +22,47 @@ def home_ground(suite: Suite, *, epsilon: float, targeted: str, towards: int) ->
 
     ``PGD top-1`` (adversarial training, Feature Denoising): under ``PGD_STEPS`` of white-box PGD within ``epsilon``, image by
     image. ``targeted success`` (Democratic Training): images that the bank ``targeted`` turns into class ``towards``.
-    ``found``, ``false alarms``: images under test UAPs, and clean ones, that PRN's detector calls perturbed. ``lowest draw``,
-    ``highest draw``: top-1 under test UAPs behind Pixel Deflection, the extremes of ``DRAWS`` passes, which differ by chance alone.
+    ``found``, ``false alarms``: images under UAPs, and clean ones, that PRN's detector calls perturbed. ``lowest draw``,
+    ``highest draw``: top-1 under UAPs behind Pixel Deflection, the extremes of ``DRAWS`` passes, which differ by chance alone.
     """
     rows = []
     for name in suite.names:
-        for defense in wanted(suite, "undefended", "adversarial_training", "feature_denoising"):
+        for defense in present(suite, "undefended", "adversarial_training", "feature_denoising"):
             hits = pgd_hits(suite, name, defense, epsilon)
-            rows.append(row(name, defense, "PGD top-1", hits))
+            rows.append(share_row(name, defense, "PGD top-1", hits))
         others = suite.images.labels != towards
-        for defense in wanted(suite, "undefended", "ours", "democratic_training"):
-            turned = predict(suite.defended[name][defense], suite.images.pixels, *carried(suite, name, targeted)) == towards
-            rows.append(row(name, defense, "targeted success", turned[others]))
-        for defense in wanted(suite, "pixel_deflection"):
-            network, uaps = suite.defended[name][defense], carried(suite, name, "test")
+        for defense in present(suite, "undefended", "ours", "democratic_training"):
+            is_target = (
+                predict(suite.defended[name][defense], suite.images.pixels, *perturbations_and_choice(suite, name, targeted)) == towards
+            )
+            rows.append(share_row(name, defense, "targeted success", is_target[others]))
+        for defense in present(suite, "pixel_deflection"):
+            network, uaps = suite.defended[name][defense], perturbations_and_choice(suite, name, "uap")
             passes = [predict(network, suite.images.pixels, *uaps) == suite.images.labels for _ in range(DRAWS)]
             passes.sort(key=lambda hits: int(hits.sum()))
-            rows += [row(name, defense, "lowest draw", passes[0]), row(name, defense, "highest draw", passes[-1])]
-        for defense in wanted(suite, "prn_det"):
+            rows += [share_row(name, defense, "lowest draw", passes[0]), share_row(name, defense, "highest draw", passes[-1])]
+        for defense in present(suite, "prn_det"):
             network = suite.defended[name][defense]
             assert isinstance(network, DetectingPRN)
-            v, choice = carried(suite, name, "test")
+            v, choice = perturbations_and_choice(suite, name, "uap")
             x = as_input(suite.images.pixels)
             for measure, batch in (("found", x + v[choice]), ("false alarms", x)):
-                rows.append(row(name, defense, measure, torch.cat([network.perturbed(part) for part in batch.split(250)])))
+                rows.append(share_row(name, defense, measure, torch.cat([network.perturbed(part) for part in batch.split(250)])))
     return pd.DataFrame(rows)
 
 
-def carried(suite: Suite, name: str, attack: str) -> tuple[Tensor, Tensor]:
+def perturbations_and_choice(suite: Suite, name: str, attack: str) -> tuple[Tensor, Tensor]:
     """A bank's perturbations ``[K, C, H, W]``, and which of them each test image carries, as in the tables: ``[N]``."""
     bank = suite.bank(name, attack)
     return bank.perturbations, draw(len(suite.images), len(bank), generator(suite.seed, "evaluation", attack))
 
 
-def wanted(suite: Suite, *names: str) -> list[str]:
+def present(suite: Suite, *names: str) -> list[str]:
     """Those of ``names`` that the suite has."""
     return [name for name in names if name in suite.defenses]
 
 
-def row(network: str, defense: str, measure: str, hits: Tensor) -> dict[str, str | float]:
+def share_row(network: str, defense: str, measure: str, hits: Tensor) -> dict[str, str | float]:
     """One measured share with its 95 % interval."""
     low, high = proportion_interval(float(hits.sum()), len(hits))
     share = float(hits.double().mean())

@@ -1,6 +1,6 @@
 """The paper's tables: which networks meet which banks, everything else is :func:`regen_lib.evaluation.evaluate.evaluate`."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from regen_lib.evaluation.banks import summarise
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
 from regen_lib.regeneration.files import load_units
+from regen_lib.study.files import bank_file, units_file
 
-Cells = Mapping[tuple[str, str], float]
 ABLATION_RATIO = 0.5  # of the filters, while the number of units varies (Sec. 5.1)
 
 
@@ -40,7 +40,7 @@ class Suite:
         """Every defence on a network, the undefended one first."""
         return {defense: build(defense, self.models[name], self.data, name) for defense in self.defenses}
 
-    def protected(self, name: str, defense: str) -> nn.Module:
+    def with_defense(self, name: str, defense: str) -> nn.Module:
         """A network with one defence, of the suite's or another."""
         return self.defended[name].get(defense) or build(defense, self.models[name], self.data, name)
 
@@ -51,60 +51,56 @@ class Suite:
     def bank(self, name: str, bank: str) -> Bank:
         """A network's bank, checked against that network."""
         shape = self.images.pixels.shape
-        path = self.data / "banks" / name / f"{bank}.safetensors"
+        path = bank_file(self.data, name, bank)
         return load_bank(path, network=self.models[name], shape=(shape[1], shape[2], shape[3]))
-
-    def rows(self, table: object, name: str, banks: Mapping[str, Bank], **options: Any) -> pd.DataFrame:
-        """One network's part of a table, under each of the study's defences."""
-        return self.compare(table, name, self.defended[name], banks, **options)
 
     def compare(
         self, table: object, name: str, networks: Mapping[str, nn.Module], banks: Mapping[str, Bank], **options: Any
     ) -> pd.DataFrame:
-        """The same for some of them, or for networks that are not among them: :meth:`variants`."""
+        """Part of a table: ``networks``, which need not be among the suite's defences, under ``banks``.
+
+        ``options`` are those of :func:`regen_lib.evaluation.evaluate.evaluate`, whose rows come back.
+        """
         known = self.clean[name]
         clean = known | self.clean_predictions({key: network for key, network in networks.items() if key not in known})
         return evaluate(str(table), name, networks, clean, banks, self.images, seed=self.seed, **options)
 
-    def cross_network(self, table: object, *, clip: bool, xi: float | None, paper: Callable[[str], Cells]) -> pd.DataFrame:
-        """Table 1: every network under the test UAPs made for every network; the interval is of top-1."""
-        banks = {name: rescaled(self.bank(name, "test"), xi) for name in self.names}
+    def cross_network(self, table: object, *, clip: bool, xi: float | None) -> pd.DataFrame:
+        """Table 1: every network under the UAPs made for every network; the interval is of top-1."""
+        banks = {name: rescaled(self.bank(name, "uap"), xi) for name in self.names}
         options = {"clip": clip, "metric": "accuracy"}
-        return pd.concat([self.rows(table, name, banks, paper=paper(name), **options) for name in self.names], ignore_index=True)
+        return pd.concat([self.compare(table, name, self.defended[name], banks, **options) for name in self.names], ignore_index=True)
 
-    def own(
+    def own_banks(
         self,
         table: object,
         attacks: Iterable[str],
         *,
         clip: bool = False,
         xi: float | None = None,
-        mean_over: Collection[str] = (),
-        paper: Callable[[str], Cells],
+        means: Mapping[str, Collection[str]] | None = None,
     ) -> pd.DataFrame:
-        """Tables 2, 3 and 5: every network under banks made for it, and their mean where asked for."""
+        """Tables 2, 3 and 5: every network under banks made for it, and their ``means`` where asked for."""
         attacks, parts = list(attacks), []
         for name in self.names:
             banks = {attack: rescaled(self.bank(name, attack), xi) for attack in attacks}
-            parts.append(self.rows(table, name, banks, clip=clip, mean_over=mean_over, paper=paper(name)))
+            parts.append(self.compare(table, name, self.defended[name], banks, clip=clip, means=means))
         return pd.concat(parts, ignore_index=True)
 
-    def strengths(
-        self, table: object, name: str, attacks: Iterable[str], *, clip: bool, paper: Callable[[list[str]], Cells]
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def strengths(self, table: object, name: str, attacks: Iterable[str], *, clip: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Table 4 (xi from the trained one upwards), and the fooling ratio against xi with the control, for one network."""
-        banks = {attack: self.bank(name, attack) for attack in ("test", *attacks)}
+        banks = {attack: self.bank(name, attack) for attack in ("uap", *attacks)}
         banks = dict(sorted(banks.items(), key=lambda item: item[1].threat.xi))
-        stronger = {key: bank for key, bank in banks.items() if bank.threat.xi >= banks["test"].threat.xi}
+        stronger = {key: bank for key, bank in banks.items() if bank.threat.xi >= banks["uap"].threat.xi}
         control = self.bank(name, "random_signs")
         points = []
         for bank in banks.values():
             for label, v in (("UAP", bank), ("random signs", control.scaled(bank.threat.xi))):
-                found = self.summary(name, v)
+                found = self.describe_bank(name, v)
                 points.append(
                     {"label": label, "xi": v.threat.xi, "fooling": found["fooling_unseen"], "weakest": found["fooling_unseen_min"]}
                 )
-        return self.rows(table, name, stronger, clip=clip, paper=paper(list(stronger))), pd.DataFrame(points)
+        return self.compare(table, name, self.defended[name], stronger, clip=clip), pd.DataFrame(points)
 
     def ablation(
         self, table: object, name: str, variants: Mapping[str, Mapping[str, Any]], positions: list[str], *, clip: bool
@@ -112,7 +108,7 @@ class Suite:
         """Fig. S2 and the ratio: restoration against the number of units, and against the fraction of filters regenerated."""
         networks, whole = self.variants(name, variants), len(positions)
         specs: dict[str, Mapping[str, Any]] = {"undefended": {"units": 0, "ratio": 0.0}, **variants}
-        banks = {attack: self.bank(name, attack) for attack in ("test", "test_l2")}
+        banks = {attack: self.bank(name, attack) for attack in ("uap", "uap_l2")}
         rows = self.compare(table, name, networks, banks, clip=clip)
         units, ratio = (rows.defense.map({v: spec[key] for v, spec in specs.items()}) for key in ("units", "ratio"))
         by_units = rows[(ratio == ABLATION_RATIO) | (units == 0)].assign(sweep="units", value=units)
@@ -128,23 +124,23 @@ class Suite:
 
     def variants(self, name: str, wanted: Iterable[str]) -> dict[str, nn.Module]:
         """A network with each of the ``wanted`` sets of units; ``undefended``, which always comes first, is the network itself."""
-        model, folder = self.models[name], self.data / "units" / name
-        return {"undefended": model} | {v: load_units(folder / f"{v}.safetensors", model) for v in wanted if v != "undefended"}
+        model = self.models[name]
+        return {"undefended": model} | {v: load_units(units_file(self.data, name, v), model) for v in wanted if v != "undefended"}
 
     def clipping(self, table: object, table2: pd.DataFrame, *, clip: bool, xi: float | None) -> pd.DataFrame:
         """The networks' own UAPs, x + v clipped to [0, 255] and not: ``table2``, made with ``clip``, beside its opposite."""
-        same = table2[table2.attack == "test"].assign(table=str(table), paper=None)
-        other = self.own(table, ["test"], clip=not clip, xi=xi, paper=lambda _name: {})
-        return pd.concat([same, other], ignore_index=True)
+        same = table2[table2.attack == "uap"].assign(table=str(table))
+        other = self.own_banks(table, ["uap"], clip=not clip, xi=xi)
+        return pd.concat([same[list(other.columns)], other], ignore_index=True)
 
-    def summary(self, name: str, bank: Bank) -> dict[str, Any]:
-        """What a bank is and what it does to images it has not seen."""
+    def describe_bank(self, name: str, bank: Bank) -> dict[str, Any]:
+        """What a bank is and what it does to images it has not seen: :func:`regen_lib.evaluation.banks.summarise`."""
         return summarise(bank, self.models[name], self.images, self.clean[name]["undefended"])
 
-    def banks(self, names: Iterable[str], strong: str = "", strengths: Iterable[str] = ()) -> pd.DataFrame:
-        """A row for each of these banks on every network, and for ``strengths`` on the network ``strong``."""
-        wanted = [(network, bank) for network in self.names for bank in names] + [(strong, bank) for bank in strengths]
-        return pd.DataFrame([{"bank": bank, **self.summary(network, self.bank(network, bank))} for network, bank in tqdm(wanted)])
+    def bank_table(self, names: Iterable[str], strong: str = "", strengths: Iterable[str] = ()) -> pd.DataFrame:
+        """One row for each of these banks on every network, and for ``strengths`` on the network ``strong``."""
+        listed = [(network, bank) for network in self.names for bank in names] + [(strong, bank) for bank in strengths]
+        return pd.DataFrame([{"bank": bank, **self.describe_bank(network, self.bank(network, bank))} for network, bank in tqdm(listed)])
 
 
 def rescaled(bank: Bank, xi: float | None) -> Bank:

@@ -9,7 +9,7 @@ from regen_lib.regeneration.synthesis import make, nearest_cosine, synthesize, w
 
 
 def describe(bank: Tensor, threat: Threat, count: int, *, seed: int, name: str, eta_scale: float = 1.0) -> pd.DataFrame:
-    """What both methods produce, a row a perturbation: ``network, method, steps, mixed, cosine`` (steps, mixed: Algorithm 1 only)."""
+    """What both methods produce, one row per perturbation: ``network, method, steps, mixed, cosine`` (steps, mixed: Algorithm 1 only)."""
     walks = walk(bank, count, rng=generator(seed, "synthesis", name, "paper"), eta_scale=eta_scale)
     paper = pd.DataFrame({"steps": walks.steps.numpy(force=True), "mixed": walks.mixed().numpy(force=True)})
     paper["cosine"] = nearest_cosine(synthesize(bank, walks), bank).numpy(force=True)

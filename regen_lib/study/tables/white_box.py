@@ -6,20 +6,13 @@ import pandas as pd
 from torch import nn
 
 from regen_lib.core.perturbations import Bank, load_bank
-from regen_lib.study.tables.suite import Cells, Suite
+from regen_lib.study.tables.suite import Suite
 
 FOLDER = "white_box"  # in the study's data
 
 
 def white_box(
-    suite: Suite,
-    table: object,
-    name: str,
-    defenses: Sequence[str],
-    attacks: Sequence[str],
-    *,
-    paper: Cells | None = None,
-    folder: str = FOLDER,
+    suite: Suite, table: object, name: str, defenses: Sequence[str], attacks: Sequence[str], *, folder: str = FOLDER
 ) -> pd.DataFrame:
     """Table 6: each defence under the banks made against itself; the interval is of top-1.
 
@@ -28,9 +21,9 @@ def white_box(
     """
     parts = []
     for defense in defenses:
-        network = suite.protected(name, defense)
+        network = suite.with_defense(name, defense)
         banks = {attack: bank_against(suite, name, defense, attack, network, folder) for attack in attacks}
-        rows = suite.compare(table, name, {defense: network}, banks, metric="accuracy", paper=paper)
+        rows = suite.compare(table, name, {defense: network}, banks, metric="accuracy")
         effort = [(max(banks[a].fooling), len(banks[a].history), late_gain(banks[a].history)) for a in rows.attack]
         parts.append(rows.join(pd.DataFrame(effort, columns=["fooling_own", "passes", "late_gain"])))
     return pd.concat(parts, ignore_index=True)
@@ -45,7 +38,7 @@ def curves(suite: Suite, name: str, defenses: Sequence[str], attack: str, *, fol
     """Fig. 6: fooling ratio on the attacker's own images after each pass, for each defence: ``defense, passes, fooling``."""
     rows = []
     for defense in defenses:
-        bank = bank_against(suite, name, defense, attack, suite.protected(name, defense), folder)
+        bank = bank_against(suite, name, defense, attack, suite.with_defense(name, defense), folder)
         for index, ratio in enumerate(bank.history):
             rows.append({"network": name, "defense": defense, "passes": index + 1, "fooling": ratio})
     return pd.DataFrame(rows)

@@ -1,0 +1,18 @@
+"""Where each defence wins and where it loses, on each network."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+
+def verdict(table: pd.DataFrame, white_box: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
+    """One row per network and defence: ``clean, mean, worst, restoration, white_box``.
+
+    Top-1 on clean images, over ``attacks`` the mean and the worst, the mean restoration accuracy, and top-1 under the worse of
+    the white-box attackers.
+    """
+    part = table[table.attack.isin(list(attacks))].groupby(["network", "defense"], sort=False)
+    aggregated = {"clean": ("clean_accuracy", "first"), "mean": ("accuracy", "mean"), "worst": ("accuracy", "min")}
+    found = part.agg(**aggregated, restoration=("restoration", "mean"))
+    known = white_box.groupby(["network", "defense"]).accuracy.min().rename("white_box")
+    return found.join(known).reset_index()

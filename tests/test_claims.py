@@ -1,0 +1,181 @@
+"""The README's claims from tables made by hand: each sentence's numbers worked out here."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from regen_lib.study.report import claims
+
+
+def frame(columns: str, *rows: tuple[Any, ...], **same: Any) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=columns.split()).assign(**same)
+
+
+def test_filters_first_layers_and_deeper() -> None:
+    fig2 = frame(
+        "network depth spearman spearman_drawn",
+        *[("a", 1, 0.9, 0.1), ("a", 1, 0.9, 0.1), ("b", 1, 0.7, -0.2), ("a", 2, 0.5, 0.8), ("b", 3, -0.1, 0.9)],
+    )
+    rows = [("a", order, 0.0, 0.2) for order in ("ranked", "random", "reversed")] + [
+        ("b", o, 0.0, 0.4) for o in ("ranked", "random", "reversed")
+    ]
+    rows += [("a", "ranked", 0.5, 0.8), ("a", "random", 0.5, 0.5), ("a", "reversed", 0.5, 0.2)]  # of a loss of 0.6: 1, 1/2, 0
+    rows += [("b", "ranked", 0.5, 0.68), ("b", "random", 0.5, 0.6), ("b", "reversed", 0.5, 0.44)]  # of a loss of 0.4: 0.7, 1/2, 0.1
+    fig3 = frame("network order fraction accuracy", *rows, depth=1, clean=0.8)
+    norms, masking = claims.of_filters({"fig2": fig2, "fig3": fig3})
+    assert (
+        norms[2]
+        == "Spearman 0.70 to 0.90 in first layers, -0.10 to 0.50 deeper; with the norms before training -0.20 to 0.10 in first layers"
+    )
+    assert masking[2].endswith("ranked 0.85 (lowest 0.70), random 0.50 (lowest 0.50), least vulnerable 0.05 (lowest 0.00)")
+
+
+def test_perturbations_by_bank() -> None:
+    columns = "bank network xi fooling_own fooling_own_min fooling_unseen cosine_max"
+    banks = frame(
+        columns,
+        *[("train", "a", 60, 0.1, 0.1, 0.1, 0.99), ("uap", "a", 60, 0.81, 0.802, 0.7, 0.3), ("uap", "b", 60, 0.9, 0.85, 0.8, 0.5)],
+        *[("uap_smaller", "a", 55, 0.75, 0.71, 0.2, 0.9), ("uap_smaller", "b", 55, 0.85, 0.8, 0.3, 0.9)],
+    )
+    synthesis = frame(
+        "method cosine_median mixed_median steps_median", ("paper", 0.999, 1.1, 4.0), ("paper", 1.0, 1.2, 11.0), ("diverse", 0.5, 9.0, 99.0)
+    )
+    own, orthogonal, made = claims.of_perturbations({"banks": banks, "synthesis": synthesis})
+    assert own[2] == (
+        "xi 60: means 0.81 to 0.90, weakest of each bank 0.802 to 0.850, on test images 0.70 to 0.80; xi 55: means 0.75 to 0.85, "
+        "weakest 0.710 to 0.800"
+    )
+    assert orthogonal[2] == "largest inner product 0.30 to 0.50"
+    assert made[2] == "median cosine with the nearest member 0.999 to 1.000, effective members 1.10 to 1.20, steps 4 to 11"
+
+
+def test_units_on_clean_images_and_other_networks() -> None:
+    cells = [("a", "undefended", "b", 0.4), ("a", "ours", "b", 0.7), ("b", "undefended", "a", 0.2), ("b", "ours", "a", 0.8)]
+    own = [("a", "undefended", "a", 0.01), ("a", "ours", "a", 0.99)]  # not a foreign bank: left out
+    table1 = frame("network defense attack_network accuracy", *cells, *own)
+    table2 = frame(
+        "network defense clean_accuracy", *[("a", "undefended", 0.9), ("a", "ours", 0.893), ("b", "undefended", 0.8), ("b", "ours", 0.805)]
+    )
+    table4 = frame("defense xi paper restoration", ("ours", 90, 0.9, 0.8), ("ours", 60, 0.95, 0.97), ("undefended", 60, 0.1, 0.1))
+    clean, foreign, strong = claims.of_units({"table1": table1, "table2": table2, "table4": table4})
+    assert clean[2] == "-0.5 to 0.7 points lost"
+    assert foreign[1:] == ("0.457 to 0.769 with units", "top-1 0.200 to 0.400 undefended, 0.700 to 0.800 with units")
+    assert strong[1:] == ("0.950 · 0.900", "0.970 · 0.800")
+
+
+def attack_tables() -> dict[str, pd.DataFrame]:
+    unseen = frame(
+        "network bank fooling_unseen",
+        *[("vgg16", "uap", 0.8), ("vgg_f", "uap", 0.9), ("vgg16", "gd_uap_data", 0.5), ("vgg_f", "gd_uap_data", 0.4)],
+        *[("vgg16", "random_signs", 0.3), ("vgg_f", "random_signs", 0.45)],
+    )
+    margins = frame(
+        "network attack xi margin",
+        *[("vgg16", "uap", 30, 0.6), ("vgg16", "uap", 60, 0.5), ("vgg_f", "uap", 30, 0.1), ("vgg_f", "uap", 60, 0.45)],
+        *[("vgg16", "gd_uap_data", 60, 0.2), ("vgg_f", "gd_uap_data", 30, 0.05), ("vgg_f", "gd_uap_data", 60, -0.05)],
+    )
+    costs = frame(
+        "network attack gradients fooling",
+        *[("vgg16", "uap", 100, 0.7), ("vgg16", "uap", 200, 0.8), ("vgg16", "sga", 150, 0.85), ("vgg16", "sga", 300, 0.99)],
+        *[("vgg_f", "uap", 100, 0.9), ("vgg_f", "sga", 100, 0.8), ("vgg_f", "sga", 200, 0.95)],
+    )
+    excitation = frame(
+        "network attack excitation fooling",
+        *[("vgg_f", "gd_uap_data", 0.94, 0.4), ("vgg_f", "uap", -0.17, 0.9), ("vgg_f", "random_signs", -0.06, 0.45)],
+        *[("vgg16", "gd_uap_data", 9.0, 0.5), ("vgg16", "uap", 9.0, 0.8), ("vgg16", "random_signs", 9.0, 0.3)],
+    )
+    return {"unseen": unseen, "margins": margins, "costs": costs, "excitation": excitation}
+
+
+def test_attacks_above_their_control_and_within_uaps_work() -> None:
+    strong, equal, energy = claims.of_attacks(attack_tables())
+    assert "above random signs at xi 60" in strong[0]
+    assert strong[2] == "UAP 0.80 (+0.45, +0.45); G-UAP, data 0.40 (-0.05, +0.05)"
+    assert equal[2] == "UAP 0.80 to 0.90 (+0.00); SGA 0.80 to 0.85 (-0.10)"
+    assert energy[0].startswith("G-UAP raises the energy of activations; that is not what fools VGG-F")
+    assert energy[2] == "G-UAP, data +0.94 nats, fools 0.40; UAP -0.17 nats, fools 0.90; random signs -0.06 nats, fools 0.45"
+
+
+def test_unseen_attacks_before_and_after_hardening() -> None:
+    rows = [("fff", "a", "undefended", 0.6), ("fff", "a", "ours", 0.8), ("fff", "b", "undefended", 0.7), ("fff", "b", "ours", 0.9)]
+    others = [(attack, n, d, 0.1) for attack in ("random_signs", "mean_unseen") for n in ("a", "b") for d in ("undefended", "ours")]
+    table5 = frame("attack network defense restoration", *rows, *others)
+    hardened = frame(
+        "network attack defense restoration",
+        *[("vgg16", "fff", "ours", 0.7), ("vgg16", "nag", "ours", 0.9), ("vgg16", "mean_unseen", "ours", 0.8)],
+        *[("vgg16", "fff", "hardened", 0.75), ("vgg16", "nag", "hardened", 0.95), ("vgg16", "mean_unseen", "hardened", 0.85)],
+    )
+    held, again = claims.of_unseen({"table5": table5, "hardened": hardened})
+    assert held[1:] == ("0.640 to 0.815 undefended, 0.840 to 0.976 with units", "FFF 0.65 → 0.85 (lowest 0.80)")
+    assert again[2] == "VGG-16 mean 0.80 → 0.85, lowest 0.70 → 0.75"
+
+
+def test_attackers_who_know_the_units() -> None:
+    columns = "network attack defense fooling_ratio accuracy clean_accuracy passes late_gain"
+    rows = [("caffenet", "spgd", d, f, 0.5, 0.9, p, 0.01) for d, f, p in (("undefended", 0.9, 7), ("ours", 0.8, 9), ("hardened", 0.7, 31))]
+    rows += [("resnet152", "spgd", d, f, 0.25, 0.88, 8, 0.1) for d, f in (("undefended", 0.95), ("ours", 0.6), ("hardened", 0.75))]
+    fig6 = frame(
+        "network defense fooling_own fooling_ratio clean_accuracy",
+        *[("caffenet", "undefended", 0.85, 0.75, 0.9), ("caffenet", "ours", 0.75, 0.63, 0.89)],
+        *[("caffenet", "hardened", 0.43, 0.3, 0.88), ("caffenet", "prn", 0.44, 0.4, 0.87)],
+    )
+    white, uap = claims.of_attackers({"table6": frame(columns, *rows), "fig6_test": fig6})
+    assert white[1] == "hardened ResNet-152 under sPGD: top-1 0.731 of 0.790"
+    assert white[2] == (
+        "sPGD: undefended 0.90 to 0.95, with units 0.60 to 0.80, hardened 0.70 to 0.75; "
+        "hardened ResNet-152 under sPGD: top-1 0.250 of 0.880; passes 7 to 31, their second half gained at most 0.10"
+    )
+    assert uap[1] == "hardened 0.42, PRN 0.87"
+    assert uap[2] == (
+        "undefended 0.85 (0.75), with units 0.75 (0.63), hardened 0.43 (0.30), PRN 0.44 (0.40); hardened loses 2.0 points of clean top-1"
+    )
+
+
+def test_rivals_on_their_home_ground() -> None:
+    table = frame("attack defense restoration", ("uap", "prn", 0.9), ("uap", "prn", 0.95), ("fff", "prn", 0.1), ("uap", "hgd", 0.97))
+    home = frame(
+        "measure defense value",
+        ("found", "prn_det", 1.0),
+        ("found", "prn_det", 0.9),
+        ("PGD top-1", "undefended", 0.05),
+        ("lowest draw", "pixel_deflection", 0.2),
+    )
+    ((_, _, text),) = claims.of_home_ground({"defenses": table, "home": home})
+    assert text == (
+        "PRN restoration under UAPs 0.90 to 0.95; HGD restoration under UAPs 0.97 to 0.97; undefended, PGD top-1 0.05 to 0.05; "
+        "PRN+det, UAP images found 0.90 to 1.00; Pixel Deflection, lowest draw under UAPs 0.20 to 0.20"
+    )
+
+
+def test_choices_of_the_units() -> None:
+    fig_s2 = frame(
+        "network sweep value attack restoration",
+        *[("vgg16", "units", 6, "uap", 0.9), ("vgg16", "units", 0, "uap", 0.5), ("vgg16", "units", 6, "uap_l2", 0.1)],
+        *[("vgg16", "ratio", 0.5, "uap", 0.91), ("vgg16", "ratio", 0.25, "uap", 0.8)],
+    )
+    clipping = frame(
+        "network defense clip accuracy",
+        *[(n, d, c, x) for n, s in (("a", 0.0), ("b", 0.1)) for d, c, x in (("undefended", False, 0.1 + s), ("undefended", True, 0.3 + s))],
+        *[(n, d, c, x) for n, s in (("a", 0.0), ("b", 0.1)) for d, c, x in (("ours", False, 0.8 + s), ("ours", True, 0.7 + s))],
+    )
+    settings = [(key, 0.90 - 0.01 * i, 0.90 + 0.01 * i) for i, key in enumerate(["units6", "narrow", "he", "half", "drops"])]
+    choices = frame("defense clean_accuracy restoration", ("undefended", 0.92, 0.5), *settings)
+    units, ratio, clip, training = claims.of_choices({"figS2": fig_s2, "clipping": clipping, "choices": choices})
+    assert (units[2], ratio[2]) == ("0.500 · 0.900", "0.800 · 0.910")
+    assert "(VGG-16, 0.25 · 0.5 of them)" in ratio[0]
+    assert clip[2] == "mean top-1 under UAP: undefended 0.150, clipped 0.350; ours 0.850, clipped 0.750"
+    assert training[2] == (
+        "as here 2.0, 0.900; D = N 3.0, 0.910; last convolution from He 4.0, 0.920; half of the images perturbed 5.0, 0.930; "
+        "rate in the paper's drops 6.0, 0.940"
+    )
+
+
+def test_findings_are_rows_of_three_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [name for name in vars(claims) if name.startswith("of_")]
+    assert len(parts) == 8
+    for index, name in enumerate(parts):
+        monkeypatch.setattr(claims, name, lambda _tables, index=index: [(f"claim {index}", "paper", "here")])
+    lines = claims.findings({}).splitlines()
+    assert lines[:2] == ["| claim | paper | here |", "|---|---|---|"]
+    assert lines[2:] == [f"| claim {index} | paper | here |" for index in range(8)]

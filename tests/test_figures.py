@@ -1,0 +1,125 @@
+"""What the figures draw, from tables made by hand: every point where its table has it."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+
+from regen_lib.study.figures import attacks, evaluation, filters, pictures
+
+
+def frame(columns: str, *rows: tuple[Any, ...], **same: Any) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=columns.split()).assign(**same)
+
+
+def lines(axis: Axes) -> dict[str, list[tuple[float, float]]]:
+    """The lines that have a name, point by point."""
+    named = {str(line.get_label()): line for line in axis.get_lines()}
+    return {label: points(line) for label, line in named.items() if not label.startswith("_")}
+
+
+def points(line: Line2D) -> list[tuple[float, float]]:
+    """Where a line goes."""
+    return [(float(x), float(y)) for x, y in np.asarray(line.get_xydata())]
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Any:
+    yield
+    plt.close("all")
+
+
+def test_fooling_ratios_reach_down_to_the_weakest() -> None:
+    rows = [("vgg16", "uap", 0.8, 0.7), ("vgg16", "random_signs", 0.3, 0.2), ("vgg16", "nag", 0.9, 0.85)]
+    axis = attacks.fooling(frame("network bank fooling_unseen fooling_unseen_min", *rows), "random_signs").axes[0]
+    (bars,) = (c for c in axis.collections if isinstance(c, LineCollection))
+    assert [[(round(float(x), 6), float(y)) for x, y in np.asarray(bar)] for bar in bars.get_segments()] == [
+        [(0.7, 0), (0.8, 0)],
+        [(0.85, 1), (0.9, 1)],
+    ]
+    assert [x for x, _ in lines(axis)["random signs"]] == [0.3, 0.3]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["UAP", "NAG"]
+
+
+def test_margins_at_the_largest_xi_and_at_the_best() -> None:
+    rows = [("vgg16", "uap", 30, 0.5), ("vgg16", "uap", 60, 0.2), ("vgg16", "nag", 30, 0.1), ("vgg16", "nag", 60, 0.3)]
+    left, right = attacks.margins(frame("network attack xi margin", *rows), "random_signs", 60).axes
+    assert [text.get_text() for text in left.texts] == ["+0.20", "+0.30"]
+    assert [text.get_text() for text in right.texts] == ["+0.50 (30)", "+0.30 (60)"]
+
+
+def test_costs_are_in_thousands_of_images() -> None:
+    rows = [("vgg16", "uap", 1000, 0.5), ("vgg16", "uap", 2000, 0.8), ("vgg16", "sga", 500, 0.9)]
+    axis = attacks.costs(frame("network attack gradients fooling", *rows)).axes[0]
+    assert lines(axis) == {"UAP": [(1.0, 0.5), (2.0, 0.8)], "SGA": [(0.5, 0.9)]}
+
+
+def test_excitation_points_out_the_named_attacks() -> None:
+    rows = [("vgg16", "uap", -0.1, 0.8), ("vgg16", "gd_uap_data", 0.9, 0.3), ("vgg16", "nag", 0.2, 0.85)]
+    axis = attacks.excitation(frame("network attack excitation fooling", *rows), {"uap": "b", "gd_uap_data": "r"}).axes[0]
+    assert lines(axis) == {"other attacks": [(0.2, 0.85)], "UAP": [(-0.1, 0.8)], "G-UAP, data": [(0.9, 0.3)]}
+
+
+def test_fig_6_has_the_papers_hardened_network() -> None:
+    axis = attacks.attack_curves(frame("defense passes fooling", ("ours", 1, 0.5), ("ours", 2, 0.7), ("prn", 1, 0.4))).axes[0]
+    found = lines(axis)
+    assert found["regenerated (ours)"] == [(1, 0.5), (2, 0.7)]
+    assert found["PRN"] == [(1, 0.4)]
+    assert [y for _, y in found["the paper's hardened network, 0.42"]] == [0.42, 0.42]
+
+
+def test_strength_shows_mean_and_weakest() -> None:
+    rows = [("UAP", 55, 0.7, 0.6), ("UAP", 60, 0.8, 0.65), ("random signs", 55, 0.3, 0.2)]
+    found = lines(evaluation.strength(frame("label xi fooling weakest", *rows), 0.8).axes[0])
+    assert found["UAP, mean"] == [(55, 0.7), (60, 0.8)]
+    assert found["UAP, weakest of the bank"] == [(55, 0.6), (60, 0.65)]
+    assert found["random signs, mean"] == [(55, 0.3)]
+    assert {y for _, y in found["the paper's target, 0.8"]} == {0.8}
+
+
+def test_fig_s2_has_a_panel_for_units_and_one_for_the_ratio() -> None:
+    rows = [("units", 2, "uap", 0.9), ("units", 0, "uap", 0.5), ("ratio", 0.5, "uap", 0.8), ("units", 2, "uap_l2", 0.7)]
+    table = frame("sweep value attack restoration", *rows, ci_low=0.4, ci_high=0.95)
+    left, right = evaluation.ablation(table).axes
+    drawn = [points(line) for line in left.get_lines()]
+    assert [(0.0, 0.5), (2.0, 0.9)] in drawn
+    assert [(2.0, 0.7)] in drawn
+    assert [(0.5, 0.8)] in [points(line) for line in right.get_lines()]
+
+
+def test_the_study_in_one_picture() -> None:
+    rows = [("vgg16", "undefended", "uap", 0.9, 0.1), ("vgg16", "ours", "uap", 0.89, 0.8), ("vgg16", "ours", "fff", 0.89, 0.7)]
+    found = lines(evaluation.summary(frame("network defense attack clean_accuracy accuracy", *rows)).axes[0])
+    assert [x for x, _ in found["undefended, clean images"]] == [0.9, 0.9]
+    assert found["regenerated (ours)"] == [(0.8, 0), (0.7, 1)]
+    assert found["undefended"][0] == (0.1, 0)
+
+
+def test_fig_3_draws_each_order_in_percent() -> None:
+    rows = [
+        (order, f, a)
+        for order, values in (("ranked", (0.2, 0.8)), ("reversed", (0.2, 0.3)))
+        for f, a in zip((0.0, 0.5), values, strict=True)
+    ]
+    table = frame("order fraction accuracy", *rows, network="vgg16", depth=1, layer="conv1", ci_low=0.1, ci_high=0.9, clean=0.85)
+    found = lines(filters.masking(table).axes[0])
+    assert found["most vulnerable first"] == [(0, 0.2), (50, 0.8)]
+    assert found["least first"] == [(0, 0.2), (50, 0.3)]
+    assert {y for _, y in found["clean images"]} == {0.85}
+
+
+def test_fig_1_says_what_each_defence_sees() -> None:
+    seen = {"undefended": (0, 0.55), "ours": (2, 0.9)}
+    shown = pictures.Shown("uap", torch.zeros(1, 4, 4), torch.ones(1, 4, 4), seen)
+    figure = pictures.one_image([shown], 2, ["Bag", "Boot", "Coat"])
+    texts = {text.get_text(): text.get_color() for text in figure.axes[1].texts}
+    assert {"Bag, 55 %", "Coat, 90 %"} <= set(texts)
+    assert texts["Bag, 55 %"] == "#D55E00"  # wrong
+    assert texts["Coat, 90 %"] == "#0072B2"  # right
+    assert figure.axes[0].get_title() == "UAP"

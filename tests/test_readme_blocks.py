@@ -1,0 +1,72 @@
+"""The README's tables of results and costs from tables made by hand."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from regen_lib.core.errors import StudyError
+from regen_lib.study.report import readme
+
+CELLS = {  # table, attack: xi, restoration of ours, the paper's
+    ("table2", "uap"): (60, 0.97, 0.976),
+    ("table3", "uap_l2"): (1200, 0.96, 0.964),
+    ("table5", "mean_unseen"): (60, 0.77, None),
+    ("table5", "spgd"): (50, 0.68, None),
+    ("table5", "random_signs"): (60, 0.95, None),
+}
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    """Every file that the README is made from; those that its results do not need are empty."""
+    for name in readme.FILES:
+        pd.DataFrame({"attack": []}).to_csv(tmp_path / f"{name}.csv", index=False)
+    for table in ("table2", "table3", "table5"):
+        rows = []
+        for network, less in (("caffenet", 0.0), ("vgg16", 0.1)):
+            for attack, (xi, restoration, paper) in [(key[1], cell) for key, cell in CELLS.items() if key[0] == table]:
+                row = {"network": network, "attack": attack, "xi": xi, "images": 3000, "paper": paper}
+                ours = {"clean_accuracy": 0.89 - less, "accuracy": 0.842 - less, "restoration": restoration - less}
+                rows.append({**row, "defense": "undefended", "clean_accuracy": 0.9 - less, "accuracy": 0.198 - less, "restoration": 0.5})
+                rows.append({**row, "defense": "ours", **ours, "ci_low": restoration - less - 0.01, "ci_high": restoration - less + 0.02})
+        pd.DataFrame(rows).to_csv(tmp_path / f"{table}.csv", index=False)
+    return tmp_path
+
+
+def test_the_first_table_by_hand(metrics: Path) -> None:
+    lines = readme.render(metrics).splitlines()
+    assert lines[0] == (
+        "| network | clean top-1, % | top-1 under UAP (ξ = 60), % | UAP (ξ = 60) | UAP, l2 (ξ = 1200) | unseen attacks, mean (ξ = 60) "
+        "| sPGD (ξ = 50) | random signs (ξ = 60) |"
+    )
+    cells = ["CaffeNet", "90.0 → 89.0", "19.8 → **84.2**", "**0.970** <sub>0.960-0.990</sub> · 0.976"]
+    cells += ["**0.960** <sub>0.950-0.980</sub> · 0.964", "**0.770** <sub>0.760-0.790</sub>", "**0.680** <sub>0.670-0.700</sub>"]
+    assert lines[2] == f"| {' | '.join([*cells, '**0.950** <sub>0.940-0.970</sub>'])} |"
+    assert lines[3].startswith("| VGG-16 | 80.0 → 79.0 | 9.8 → **74.2** | **0.870** <sub>0.860-0.890</sub> · 0.976 |")
+    assert "3,000 test images, one perturbation each, not clipped." in lines[5]
+
+
+def test_the_summary_by_hand(metrics: Path) -> None:
+    found = readme.summary(metrics)
+    assert found["caffenet"] == {"clean": 0.89, "uap": 0.97, "uap_l2": 0.96, "mean_unseen": 0.77, "spgd": 0.68, "random_signs": 0.95}
+    assert found["vgg16"] == pytest.approx(
+        {"clean": 0.79, "uap": 0.87, "uap_l2": 0.86, "mean_unseen": 0.67, "spgd": 0.58, "random_signs": 0.85}
+    )
+
+
+def test_a_cell_must_be_there_once(metrics: Path) -> None:
+    tables = readme.read(metrics)
+    assert readme.cell(tables, "table5", "vgg16", "spgd", "ours").restoration == pytest.approx(0.58)
+    doubled = {"table5": pd.concat([tables["table5"], tables["table5"]])}
+    with pytest.raises(StudyError, match=r"table5\.csv has 2 rows for vgg16, spgd, ours"):
+        readme.cell(doubled, "table5", "vgg16", "spgd", "ours")
+
+
+def test_a_block_replaces_what_stood_between_its_markers() -> None:
+    begin, end = "<!-- results: written by `python -m regen_lib.study.report.readme` -->", "<!-- end of results -->"
+    assert readme.insert(f"before\n{begin}\nold\n{end}\nafter", "results", "new") == f"before\n{begin}\nnew\n{end}\nafter"
+    with pytest.raises(StudyError, match="once each"):
+        readme.insert(f"{begin}{begin}{end}", "results", "new")
+    with pytest.raises(StudyError, match="once each"):
+        readme.insert(f"{begin}{end}", "results", "new", writer="somebody.else")
