@@ -49,6 +49,8 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Ma
     shape = list(material.images.pixels.shape[1:])
     known = {"layers": list(material.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
     asked = {key: value for key, value in known.items() if key in signature(builder).parameters}
+    if "size" in asked and shape[1] != shape[2]:
+        raise StudyError(f"{name} is defined on square images, these are {shape[1]} x {shape[2]}: crop them, or choose another defence")
     options = {**asked, **spec.get("options", {})}
     defended: Defended = builder(network, **options)
     if hasattr(module, "train"):

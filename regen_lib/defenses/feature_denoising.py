@@ -59,7 +59,9 @@ def feature_denoising(network: nn.Module, *, shape: tuple[int, int, int], kind: 
     if kind not in KINDS:
         raise StudyError(f"kind {kind!r} is unknown: choose one of {', '.join(KINDS)}")
     defended = Retrained(network)
-    assert isinstance(defended.model, nn.Sequential)
+    if not isinstance(defended.model, nn.Sequential):
+        kind = type(defended.model).__name__
+        raise StudyError(f"the network is a {kind}: blocks go between the parts of an nn.Sequential; write it as one")
     for index, channels in places(defended.model, (shape[0], shape[1], shape[2]), largest).items():
         block = NonLocal(channels, kind).to(memory_format=memory_format())
         defended.model[index] = nn.Sequential(defended.model[index], block.eval())
