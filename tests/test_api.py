@@ -202,7 +202,7 @@ def test_defend_by_name(network: nn.Module, images: rl.Images) -> None:
         ("adversarial_training", {"recipe": RECIPE}, "adversarial_training needs epsilon: give"),
         ("adversarial_training", {"epsilon": 8.0}, "adversarial_training needs recipe"),
         ("feature_norm_clipping", {}, "feature_norm_clipping needs layers"),
-        ("prn_det", {}, "set upon to"),
+        ("prn_det", {}, "set built_on to"),
     ],
 )
 def test_defend_names_what_is_wrong(network: nn.Module, images: rl.Images, name: str, options: dict[str, object], said: str) -> None:

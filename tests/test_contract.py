@@ -2,7 +2,6 @@
 
 import copy
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +11,8 @@ from torch import Tensor, nn
 
 from regen_lib import attacks, defenses
 from regen_lib.attacks.random_signs import random_signs
-from regen_lib.attacks.spgd import spgd
 from regen_lib.core import contract
-from regen_lib.core.errors import StudyError, StudyWarning
+from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.inference import predict
 from regen_lib.core.perturbations import Threat
@@ -249,69 +247,3 @@ def test_the_check_draws_nothing() -> None:
     assert contract.network(network, IMAGES.pixels, gradients=True) == 5
     assert torch.equal(torch.get_rng_state(), before[0])
     assert torch.equal(network.rng.get_state(), before[1])
-
-
-NO_GRADIENT: dict[str, Callable[[Tensor], Tensor]] = {
-    "detached": lambda z: z.detach(),
-    "rounded": lambda z: z.round(),
-    "constant": lambda z: z * 0 + torch.arange(5.0),
-}
-
-
-@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "random_signs"])
-@pytest.mark.parametrize("kind", NO_GRADIENT)
-def test_a_gradient_that_is_zero_everywhere_is_named(name: str, kind: str) -> None:
-    with pytest.raises(StudyError, match="gradient at the images is zero everywhere"):
-        attack(name, Wrap(NO_GRADIENT[kind]).eval())
-
-
-def test_random_signs_need_no_gradient() -> None:
-    assert len(attack("random_signs", Wrap(NO_GRADIENT["rounded"]).eval())) == 2
-
-
-@pytest.mark.parametrize("name", ["spgd", "sga"])
-def test_a_perturbation_that_stays_at_zero_is_named(name: str) -> None:
-    """Logits so far apart that the softmax of float32 is exactly one class's."""
-    with pytest.raises(StudyError, match=r"perturbation 1 of 2 stayed at zero.*scale the logits down"):
-        attack(name, Wrap(lambda z: z * 1e9).eval())
-
-
-def test_a_perturbation_far_below_xi_is_warned_of_once() -> None:
-    network = small().eval()
-    with pytest.warns(StudyWarning, match=r"norm 0.4, xi is 40.*more passes or larger steps") as caught:
-        spgd(network, IMAGES.pixels, INF, seed=0, count=2, passes=1, batch=8, step=0.01)
-    assert len(caught) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        spgd(network, IMAGES.pixels, INF, seed=0, count=2, passes=3, batch=4, step=0.2)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "said"),
-    [
-        ("spgd", {"passes": 0}, "passes 0 must be a whole number, 1 or more"),
-        ("spgd", {"step": 0}, "step 0 must be a number above 0"),
-        ("spgd", {"step": math.nan}, "step nan must be a number above 0"),
-        ("spgd", {"patience": -1}, "patience -1"),
-        ("spgd", {"towards": 5}, "towards 5: the network has the classes 0 to 4"),
-        ("spgd", {"labels": torch.arange(16)}, "labels from 0 to 15"),
-        ("spgd", {"batch": 9}, "batch 9, but each perturbation has 8 images"),
-        ("spgd", {"batch": True}, "batch True"),
-        ("sga", {"repeats": 0}, "repeats 0"),
-        ("sga", {"inner": -1}, "inner -1"),
-        ("uap", {"classes": 1}, "classes 1 must be a whole number, 2 or more"),
-        ("gd_uap", {"batch": 17}, "batch 17, but each perturbation has 16 images"),
-        ("singular_fool", {"depths": ()}, "neither layers nor depths"),
-        ("singular_fool", {"depths": (1.5,)}, r"depth 1.5 lies outside \(0, 1\]"),
-        ("singular_fool", {"layers": ("conv9",)}, "layer 'conv9' is not in the network: choose from 0, 1"),
-    ],
-)
-def test_options_that_let_nothing_move_are_refused(name: str, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(StudyError, match=said):
-        attacks.find(name)(small().eval(), IMAGES.pixels, INF, seed=0, count=2, **options)
-
-
-def test_too_many_members_for_the_images() -> None:
-    for name in OPTIONS:
-        with pytest.raises(StudyError, match="17 perturbations from 16 images: each needs at least one"):
-            attacks.find(name)(small().eval(), IMAGES.pixels, INF, seed=0, count=17)

@@ -90,7 +90,7 @@ def test_the_library_works_without_them(tmp_path: Path) -> None:
         print(rl.evaluate(defended, images, {"spgd": bank}))
         for name in ("pixel_deflection", "prn_det"):
             try:
-                rl.defend(name, network, images, bank, upon=defended["prn"])
+                rl.defend(name, network, images, bank, built_on=defended["prn"])
             except rl.StudyError as error:
                 assert "pip install 'regen_lib[defenses]'" in str(error), error
             else:

@@ -52,6 +52,8 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Ma
     shape = list(material.images.pixels.shape[1:])
     known = {"layers": list(material.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
     asked = {key: value for key, value in known.items() if key in signature(builder).parameters}
+    if "size" in asked and shape[1] != shape[2]:
+        raise StudyError(f"{name} is defined on square images, these are {shape[1]} x {shape[2]}: crop them, or choose another defence")
     options = {**asked, **spec.get("options", {})}
     defended: Defended = builder(network, **options)
     if hasattr(module, "train"):
@@ -70,24 +72,22 @@ def defend(
     *,
     layers: Sequence[str] = (),
     recipe: "Recipe | None" = None,
-    upon: "Defended | None" = None,
+    built_on: "Defended | None" = None,
     seed: int = 0,
     **options: Any,
 ) -> "Defended":
     """The defence called ``name`` (one of ``RIVALS``) around ``network``, trained on ``images`` and a ``bank`` of perturbations.
 
-    ``layers`` are the convolutions that a defence of features protects, ``recipe`` is how to train one that learns, ``upon`` the defence
-    that another is built upon. ``options`` are those of the function of that name and of ``train`` in its file. ``network`` is as
+    ``layers`` are the convolutions that a defence of features protects, ``recipe`` is how to train one that learns, ``built_on`` the
+    defence that another is built upon. ``options`` are those of the function of that name and of ``train`` in its file. ``network`` is as
     it was afterwards. :class:`StudyError` for an unknown name or option, and for what the defence needs and was not given.
     """
     from dataclasses import asdict
 
-    from regen_lib.core.borrowed import as_it_was
     from regen_lib.defenses._shared.base import Material
 
     spec = {**sorted_out(name, options, layers, recipe), "recipe": asdict(recipe) if recipe else None}
-    with as_it_was(network):
-        return make(name, network, spec, Material(images, bank, tuple(layers), upon), seed=seed)[0]
+    return make(name, network, spec, Material(images, bank, tuple(layers), built_on), seed=seed)[0]
 
 
 def sorted_out(name: str, options: Mapping[str, Any], layers: Sequence[str], recipe: "Recipe | None") -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from regen_lib.core.errors import StudyError
 from regen_lib.defenses._shared.base import Material
 from regen_lib.defenses._shared.retraining import Retrained, train_against
 from regen_lib.training.recipe import Recipe
@@ -24,8 +25,10 @@ def entropy(features: Tensor) -> Tensor:
 def features(model: nn.Module, x: Tensor) -> Tensor:
     """What the last linear layer receives from the images ``x``."""
     seen: list[Tensor] = []
-    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
-    handle = last.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    found = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if not found:
+        raise StudyError("the network has no nn.Linear: Democratic Training takes the entropy of what the last one receives")
+    handle = found[-1].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
     model(x)
     handle.remove()
     return seen[0]

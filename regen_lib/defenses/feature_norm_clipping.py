@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.images import as_input
-from regen_lib.core.surgery import find_conv, layer_inputs, with_replaced
+from regen_lib.core.surgery import find_conv, layer_inputs, view, with_replaced
 from regen_lib.defenses._shared.base import Defended, Material
 
 CALIBRATION = 1000  # training images that say what a usual norm is
@@ -33,7 +33,7 @@ class FeatureNormClipping(Defended):
 
     def __init__(self, network: nn.Module, layers: list[str], alpha: float) -> None:
         super().__init__(network)
-        self.clipped = with_replaced(network, {layer: Clipped(find_conv(network, layer), alpha) for layer in layers})
+        self.clipped = with_replaced(network, {layer: Clipped(view(find_conv(network, layer)), alpha) for layer in layers})
         self.layers = layers
 
     def own(self) -> list[nn.Module]:

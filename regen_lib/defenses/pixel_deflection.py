@@ -5,8 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.devices import memory_format
+from regen_lib.core.errors import StudyError
 from regen_lib.core.extras import need
 from regen_lib.core.seeding import generator
+from regen_lib.core.wrappers import eager
 from regen_lib.defenses._shared.base import Defended, straight_through
 
 pywt = need("pywt", what="Pixel Deflection", package="pywavelets", extra="defenses")
@@ -35,10 +37,17 @@ def robust_map(network: nn.Module, x: Tensor) -> Tensor:
     The class-activation maps of the ``TOP`` likeliest classes, the i-th weighted by ``2^-i``; each by gradients at the last
     convolution (Grad-CAM), since not all networks here end in global pooling.
     """
-    last = [module for module in network.modules() if isinstance(module, nn.Conv2d)][-1]
+    found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    if not found:
+        raise StudyError("the network has no nn.Conv2d: pixel deflection asks where the last one looks")
     kept: list[Tensor] = []
-    handle = last.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
-    with torch.enable_grad():
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        kept.append(output)
+        return output.clone()  # a ReLU in place writes into that
+
+    handle = found[-1].register_forward_hook(keep)
+    with torch.enable_grad(), eager(network):
         logits = network(x.clone().requires_grad_())
         handle.remove()
         best = logits.topk(min(TOP, logits.shape[1]), dim=1).values

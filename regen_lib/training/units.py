@@ -4,7 +4,6 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from regen_lib.core.borrowed import as_it_was
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Bank
 from regen_lib.core.seeding import generator
@@ -49,9 +48,8 @@ def train_units(
     """
     if isinstance(bank, Bank):
         bank = make("paper", bank.perturbations, bank.threat, synthetic, seed=seed, name=bank.network, eta_scale=eta_scale)
-    with as_it_was(network):
-        defended = regenerate(network, layers, ratio=ratio, width=width, residual=residual, generator=generator(seed, "units", name))
-        calibrate(defended, images.pixels[:calibration])
-        noise = Noise(bank, probability, clip)
-        fit(defended, units(defended).values(), images, recipe, seed=seed, name=name, noise=noise, resume=resume)
+    defended = regenerate(network, layers, ratio=ratio, width=width, residual=residual, generator=generator(seed, "units", name))
+    calibrate(defended, images.pixels[:calibration])
+    noise = Noise(bank, probability, clip)
+    fit(defended, units(defended).values(), images, recipe, seed=seed, name=name, noise=noise, resume=resume)
     return defended
