@@ -1,7 +1,7 @@
 """What the ImageNet profile would cost: ``python -m benchmarks.cost`` measures the networks here, and projects.
 
 Measured: seconds an image, forward, and forward and backward to the input, of every full-size network on this device. Counted:
-the images that profiles/imagenet.yaml sends through them. The product is a projection, in hours of this device (on a CPU: of
+the images that studies/imagenet/params.yaml sends through them. The product is a projection, in hours of this device (on a CPU: of
 one core). Writes ``benchmarks/results/cost.csv``.
 """
 
@@ -61,7 +61,7 @@ def measure(params: Mapping[str, Any], name: str, device: torch.device, batch: i
 def passes(params: Mapping[str, Any]) -> dict[str, float]:
     """Images that one network's share of the profile sends forward, takes the gradient of, and trains on."""
     forward = gradient = 0.0
-    banks = [*params["attacks"]["banks"].values(), *(b for s in params["unseen"].values() for b in s["banks"].values())]
+    banks = [*params["uaps"]["banks"].values(), *(b for s in params["unseen"].values() for b in s["banks"].values())]
     for bank in banks:
         options, images = bank["options"], bank["images"]
         visits = images * options.get("passes", 0)
@@ -82,13 +82,13 @@ def passes(params: Mapping[str, Any]) -> dict[str, float]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Project the cost of profiles/imagenet.yaml from times measured here.")
+    parser = argparse.ArgumentParser(description="Project the cost of studies/imagenet/params.yaml from times measured here.")
     parser.add_argument("--batch", type=int, default=8, help="images in a step (a GPU wants 128 or more)")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     start(1)
     device = torch.get_default_device()
-    params = load_params(Path("profiles/imagenet.yaml"))
+    params = load_params(Path("studies/imagenet/params.yaml"))
     work, rows = passes(params), []
     for name in tqdm(params["study"]["networks"]):
         each = measure(params, name, device, options.batch, options.repeats)

@@ -13,7 +13,7 @@ from regen_lib.study.params import load_params
 from regen_lib.study.report.readme import insert
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
-RESULTS, SAMPLE = Path("benchmarks/results"), Path("imagenet_sample/metrics")
+RESULTS, SAMPLE = Path("benchmarks/results"), Path("studies/imagenet_sample/metrics")
 
 
 def sample(metrics: Path, masked_bank: str) -> str:
@@ -225,7 +225,7 @@ def main() -> None:
     """Write the README's blocks."""
     readme, params = Path("README.md"), load_params(Path("params.yaml"))
     blocks = {
-        "sample": sample(SAMPLE, yaml.safe_load(Path("imagenet_sample/params.yaml").read_text())["masking"]["bank"]),
+        "sample": sample(SAMPLE, yaml.safe_load(Path("studies/imagenet_sample/params.yaml").read_text())["masking"]["bank"]),
         "memory": memory(pd.read_csv(RESULTS / "memory.csv")),
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
         "second run": second_run(Path("metrics"), RESULTS / "second-run"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.speed_attacks import made, perturbations
-from benchmarks.speed_units import LAPTOP, pair
+from benchmarks.speed_units import DEFAULT, LAPTOP, pair
 from benchmarks.timing import Row, medians, row
 from regen_lib.attacks.uap import uap
 from regen_lib.core.inference import predict
@@ -30,7 +30,7 @@ def everywhere(networks: Sequence[nn.Module], pixels: Tensor) -> object:
 
 def growth(device: torch.device) -> Iterator[Row]:
     """The exponents: slopes of log seconds over log size, three sizes each."""
-    network = pair("vgg16", "laptop", LAPTOP)[0]
+    network = pair("vgg16", DEFAULT, LAPTOP)[0]
     pixels = torch.randint(0, 256, (4000, *LAPTOP.shape), dtype=torch.uint8, device="cpu")
     cases: dict[str, Sized] = {
         "Algorithm 1, pixels of an image": ([96**2, 144**2, 224**2], lambda n: partial(made, perturbations(25, math.isqrt(n)), 1000)),

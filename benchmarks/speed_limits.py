@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.speed_units import LAPTOP, pair, training_step
+from benchmarks.speed_units import DEFAULT, LAPTOP, pair, training_step
 from benchmarks.timing import Row, medians, row
 from regen_lib.defenses.prn import prn
 from regen_lib.regeneration.unit import units
@@ -25,7 +25,7 @@ def operations(work: Callable[[], object]) -> int:
 
 def limits(device: torch.device) -> Iterator[Row]:
     """Steps of the laptop's trainings and attacks against the time that their operations take in a matrix product."""
-    params = load_params(Path("profiles/laptop.yaml"))
+    params = load_params(Path("params.yaml"))
     left, right = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
     for name in params["study"]["networks"]:
         works: dict[str, Callable[[], object]] = {"product": lambda: left @ right, **steps(name, params["rivals"]["prn"]["options"])}
@@ -40,7 +40,7 @@ def limits(device: torch.device) -> Iterator[Row]:
 def steps(name: str, rectifier: Mapping[str, int]) -> dict[str, Callable[[], None]]:
     """What most of the pipeline's time goes to, on one network."""
     x, y = torch.randn(BATCH, *LAPTOP.shape).to(memory_format=torch.channels_last) * 60 + 110, torch.arange(BATCH) % LAPTOP.classes
-    network, defended = pair(name, "laptop", LAPTOP)
+    network, defended = pair(name, DEFAULT, LAPTOP)
     for unit in units(defended).values():
         unit.train().requires_grad_(True)
     rectified = prn(network, channels=LAPTOP.shape[0], **rectifier)

@@ -23,7 +23,7 @@ def child(how: str) -> None:
     if how == GIVEN:
         runtime.keep_freed = lambda: None
     start(1)
-    params = load_params(Path("profiles/laptop.yaml"))
+    params = load_params(Path("params.yaml"))
     found: dict[str, float] = {}
     for name in params["study"]["networks"]:
         taken = medians(steps(name, params["rivals"]["prn"]["options"]), torch.get_default_device())

@@ -15,7 +15,8 @@ import yaml
 from benchmarks.timing import Row, row
 
 STAGES = 5
-IMPORTS = "from regen_lib.core.perturbations import load_bank\nfrom regen_lib.regeneration.unit import regenerate\nfrom regen_lib.core.runtime import start"
+MODULES = {"core.perturbations": "load_bank", "regeneration.unit": "regenerate", "core.runtime": "start"}
+IMPORTS = "\n".join(f"from regen_lib.{module} import {name}" for module, name in MODULES.items())
 
 
 def blank() -> dict[str, Any]:
@@ -36,8 +37,8 @@ def project(folder: Path) -> None:
     """A study of blank stages, beside as large a dvc.lock as the real one's."""
     (folder / "notebooks").mkdir()
     (folder / "notebooks/blank.ipynb").write_text(json.dumps(blank()))
-    shutil.copy("profiles/smoke.yaml", folder / "params.yaml")
-    command = f"{sys.executable} -m regen_lib.study run blank --section filter_norms --stage"
+    shutil.copy("params.yaml", folder / "params.yaml")
+    command = f"{sys.executable} -m regen_lib.study run blank --section filter_norms --as"
     stages = {f"blank{k}": {"cmd": f"{command} blank{k}", "deps": ["notebooks/blank.ipynb"]} for k in range(STAGES)}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     if Path("dvc.lock").is_file():
@@ -53,7 +54,7 @@ def overhead() -> Iterator[Row]:
         begun = time.perf_counter()
         subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=folder, check=True, capture_output=True)
         seconds = (time.perf_counter() - begun) / STAGES
-        inside = [json.loads(path.read_text())["cpu_seconds"] for path in folder.glob("build/executed/*.json")]
+        inside = [json.loads(path.read_text())["cpu_seconds"] for path in folder.glob("build/usage/*.json")]
     yield row(
         "stage", f"{STAGES} blank stages; {sum(inside) / len(inside):.1f} CPU-s each in papermill", seconds, 8.0, "eight seconds", "<1"
     )

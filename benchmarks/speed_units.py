@@ -17,14 +17,15 @@ from regen_lib.networks.blocks import Task, initialise, multiply_adds
 from regen_lib.regeneration.unit import Layers, regenerate, units
 from regen_lib.study.params import load_params
 
+DEFAULT, FULL = Path("params.yaml"), Path("studies/imagenet/params.yaml")
 LAPTOP = Task((1, 28, 28), 10, (73.0,), (90.0,))
 HEAVY = ("vgg16", "resnet152")  # fewer images at once, or a CPU would take all day
 IMAGENET = Task((3, 224, 224), 1000, (123.0, 117.0, 104.0), (58.0, 57.0, 57.0))
 
 
-def pair(name: str, profile: str, task: Task, width: float | None = None, layers: Layers | None = None) -> tuple[nn.Module, nn.Module]:
-    """A network of a profile with random weights, and the same with its units; ``width`` D / N and ``layers`` where not the profile's."""
-    params = load_params(Path(f"profiles/{profile}.yaml"))
+def pair(name: str, study: Path, task: Task, width: float | None = None, layers: Layers | None = None) -> tuple[nn.Module, nn.Module]:
+    """A network of a study with random weights, and the same with its units; ``width`` D / N and ``layers`` where not the study's."""
+    params = load_params(study)
     network = initialise(build(name, task, **params["networks"][name]["options"]), generator(0, name)).eval().requires_grad_(False)
     network = network.to(memory_format=torch.channels_last)
     d_over_n = params["training"]["width"] if width is None else width
@@ -57,14 +58,14 @@ def steps(device: torch.device) -> Iterator[Row]:
     On the laptop the paper's width D = N, and the profile's 2 N, where the networks are narrow and units as large as they are;
     at full size the two named sets of positions.
     """
-    names = load_params(Path("profiles/laptop.yaml"))["study"]["networks"]
+    names = load_params(Path("params.yaml"))["study"]["networks"]
     for name in names:
         for width in (1.0, 2.0):
-            yield from compared(f"{name}, 1x28x28, D = {width:g} N", *pair(name, "laptop", LAPTOP, width), LAPTOP, 128, device)
-    sets = load_params(Path("profiles/imagenet.yaml"))["positions"]
+            yield from compared(f"{name}, 1x28x28, D = {width:g} N", *pair(name, DEFAULT, LAPTOP, width), LAPTOP, 128, device)
+    sets = load_params(Path("studies/imagenet/params.yaml"))["positions"]
     for name in names:
         for kind, layers in sets.items():
-            networks, batch = pair(name, "imagenet", IMAGENET, 1.0, layers[name]), 2 if name in HEAVY else 8
+            networks, batch = pair(name, FULL, IMAGENET, 1.0, layers[name]), 2 if name in HEAVY else 8
             yield from compared(f"{name}, 3x224x224, units of set {kind!r}", *networks, IMAGENET, batch, device)
 
 
@@ -85,11 +86,11 @@ def compared(case: str, network: nn.Module, defended: nn.Module, task: Task, bat
 
 def layouts(device: torch.device) -> Iterator[Row]:
     """The gradient that attacks take, in each memory format."""
-    for name in load_params(Path("profiles/laptop.yaml"))["study"]["networks"]:
+    for name in load_params(Path("params.yaml"))["study"]["networks"]:
         x, y = torch.randn(128, *LAPTOP.shape) * 60 + 110, torch.arange(128) % LAPTOP.classes
         works = {}
         for key, form in FORMATS.items():
-            network = pair(name, "laptop", LAPTOP)[0].to(memory_format=form)
+            network = pair(name, DEFAULT, LAPTOP)[0].to(memory_format=form)
             works[key] = training_step(network, x.to(memory_format=form).requires_grad_(), y)
         taken = medians(works, device)
         yield row("channels_last", f"gradient, {name}, 1x28x28, batch 128", taken["channels_last"], taken["contiguous"], "contiguous", "")

@@ -10,20 +10,22 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
-from scipy.io import loadmat
 from torch import Tensor
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.extras import need
 from regen_lib.core.images import load_images
 from regen_lib.core.inference import predict
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
 from regen_lib.regeneration.files import load_units
+
+h5py = need("h5py", what="the authors' .h5 files", package="h5py", extra="weights")
+scipy_io = need("scipy.io", what="the authors' .mat files", package="scipy", extra="weights")
 
 SLACK = 0.02  # of the norm: a released perturbation may be that much smaller than its xi
 
@@ -72,7 +74,7 @@ def read_array(path: Path) -> np.ndarray:
                 return np.asarray(file[key])
         if path.suffix == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
-        return np.asarray(loadmat(path)["r"])
+        return np.asarray(scipy_io.loadmat(path)["r"])
     except (OSError, ValueError, KeyError, StopIteration, TypeError) as error:
         raise StudyError(f"{path} is damaged, or no array of a perturbation: {error}") from error
 

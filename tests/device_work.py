@@ -104,8 +104,8 @@ def main(folder: Path, *, pretended: bool) -> None:
     made: dict[str, Defended] = {}
     for name in RIVALS:
         spec = {"options": MAPS.get(name, {}), "training": EXTRA.get(name, {}), "recipe": None if name in TRAINED else recipe}
-        upon = made.get("prn") if name == "prn_det" else None
-        rival = made[name] = defend(name, network, spec, replace(material, upon=upon), seed=0)[0]
+        built_on = made.get("prn") if name == "prn_det" else None
+        rival = made[name] = defend(name, network, spec, replace(material, built_on=built_on), seed=0)[0]
         found[name] = [round(z, 3) for z in rival(bank.perturbations + 100).detach().flatten().tolist()]
     write_tensors(folder / "tensors.safetensors", "test", tensors)
     write_bytes(folder / "found.json", json.dumps(found).encode())

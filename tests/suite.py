@@ -108,12 +108,12 @@ def build_study(data: Path) -> Known:
         networks[name] = network = load_network(data / "networks" / f"{name}.safetensors")
         for seed, (bank, (norm, xi, count)) in enumerate(BANKS.items(), start=100 * place):
             banks[name, bank] = bank_of(network, name, bank, norm, xi, count, seed)
-            save_bank(data / "banks" / name / f"{bank}.safetensors", banks[name, bank])
+            save_bank(data / "banks" / "made" / name / f"{bank}.safetensors", banks[name, bank])
         save_defense(data / "defenses" / "jpeg" / f"{name}.safetensors", "jpeg", jpeg(network, quality=20), {"quality": 20})
         for seed, (variant, (count, ratio)) in enumerate(UNITS.items()):
             save_variant(data, name, network, variant, count, ratio, seed)
         for defense in ("undefended", "ours", "hardened"):
-            target = network if defense == "undefended" else load_units(data / "units" / name / f"{defense}.safetensors", network)
+            target = network if defense == "undefended" else load_units(data / "units" / defense / f"{name}.safetensors", network)
             for seed, attack in enumerate(WHITE_BOX):
                 made = bank_of(target, name, attack, math.inf, 60.0, 2, 500 + 10 * seed + len(defense))
                 save_bank(data / "white_box" / defense / name / f"{attack}.safetensors", made)
@@ -124,4 +124,4 @@ def save_variant(data: Path, name: str, network: nn.Module, variant: str, count:
     """Untrained units that do little, on the first ``count`` of the layers."""
     layers = first(LAYERS, count)
     defended = regenerate(network, layers, ratio=ratio, width=1.0, residual=0.3, generator=torch.Generator().manual_seed(seed))
-    save_units(data / "units" / name / f"{variant}.safetensors", defended, network=network, layers=layers, ratio=ratio, width=1.0)
+    save_units(data / "units" / variant / f"{name}.safetensors", defended, network=network, layers=layers, ratio=ratio, width=1.0)

@@ -100,11 +100,11 @@ def test_operations_of_a_linear_network_and_of_a_convolution() -> None:
 def test_a_blank_stage_is_a_notebook_that_the_study_runs(tmp_path: Path) -> None:
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks/blank.ipynb").write_text(json.dumps(speed_stage.blank()))
-    (tmp_path / "params.yaml").write_text(Path("profiles/smoke.yaml").read_text())
-    command = [sys.executable, "-m", "regen_lib.study", "run", "blank", "--section", "filter_norms"]
+    (tmp_path / "params.yaml").write_text(Path("params.yaml").read_text())
+    command = [sys.executable, "-m", "regen_lib.study", "run", "blank", "--as", "blank", "--section", "filter_norms"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "build/executed/blank.json").read_text())["cpu_seconds"] > 0
+    assert json.loads((tmp_path / "build/usage/blank.json").read_text())["cpu_seconds"] > 0
 
 
 def test_what_is_measured_runs_on_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks import make
-from regen_lib.attacks._shared.side_by_side import Best, gradients_counted
+from regen_lib.attacks._shared.side_by_side import Best
 from regen_lib.attacks.spgd import spgd
+from regen_lib.core.gradients import gradients_counted
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat, load_bank, save_bank
 from regen_lib.study.tables.attacks import at_equal_cost, margins

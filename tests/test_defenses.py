@@ -22,7 +22,7 @@ WIDE = Threat(math.inf, 60.0, 1.0)
 RECIPE = {"epochs": 2, "rate": 2e-3, "batch": 8, "optimizer": "adamw", "schedule": "cycle"}
 SPECS: dict[str, dict[str, Any]] = {
     "prn": {"options": {"maps": 4, "blocks": 1}, "recipe": RECIPE},
-    "prn_det": {"upon": "prn", "options": {"maps": 4, "blocks": 1}, "training": {"images": 40}},
+    "prn_det": {"built_on": "prn", "options": {"maps": 4, "blocks": 1}, "training": {"images": 40}},
     "hgd": {"options": {"width": 4}, "recipe": RECIPE},
     "pixel_deflection": {"options": {"deflections": 20, "window": 3}},
     "jpeg": {"options": {"quality": 30}},
@@ -39,8 +39,8 @@ TRANSFORMS = ("jpeg", "feature_distillation", "pixel_deflection")
 
 def made(name: str, network: nn.Module, material: Material) -> tuple[Defended, dict[str, Any]]:
     """The defence of that row, built upon the one that it names."""
-    upon = SPECS[name].get("upon")
-    ready = replace(material, upon=made(upon, network, material)[0]) if upon else material
+    built_on = SPECS[name].get("built_on")
+    ready = replace(material, built_on=made(built_on, network, material)[0]) if built_on else material
     return defenses.make(name, network, SPECS[name], ready, seed=0)
 
 
@@ -81,11 +81,11 @@ def test_unknown_defences_and_settings(network: nn.Module, material: Material) -
         feature_denoising(network, shape=(1, 12, 12), kind="median")
     with pytest.raises(StudyError, match="choose one of logits, features"):
         defenses.make("hgd", network, {**SPECS["hgd"], "training": {"guide": "pixels"}}, material, seed=0)
-    with pytest.raises(StudyError, match="takes its rectifier from a trained PRN: set upon to defenses/prn"):
+    with pytest.raises(StudyError, match="takes its rectifier from a trained PRN: set built_on to defenses/prn"):
         defenses.make("prn_det", network, SPECS["prn_det"], material, seed=0)
     wide, _ = defenses.make("prn", network, {**SPECS["prn"], "options": {"maps": 8, "blocks": 1}}, material, seed=0)
     with pytest.raises(StudyError, match="differ in maps or blocks"):
-        defenses.make("prn_det", network, SPECS["prn_det"], replace(material, upon=wide), seed=0)
+        defenses.make("prn_det", network, SPECS["prn_det"], replace(material, built_on=wide), seed=0)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from regen_lib.attacks._shared.excitation import convolutions
+from regen_lib.attacks._shared.activations import convolutions
 from regen_lib.core import devices
 from regen_lib.core.environment import MEMORY_FORMAT
 from regen_lib.core.errors import StudyError

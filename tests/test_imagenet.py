@@ -1,9 +1,6 @@
 """The ImageNet profile and imagenet_sample/: positions, dependencies, and, where they are at hand, real images."""
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,9 +31,9 @@ CHANNELS = {
 }
 
 
-@pytest.mark.parametrize("name", load_params(REPOSITORY / "profiles/imagenet.yaml")["study"]["networks"])
+@pytest.mark.parametrize("name", load_params(REPOSITORY / "studies/imagenet/params.yaml")["study"]["networks"])
 def test_positions_of_the_profile(name: str) -> None:
-    params = load_params(REPOSITORY / "profiles/imagenet.yaml")
+    params = load_params(REPOSITORY / "studies/imagenet/params.yaml")
     with torch.device("meta"):
         network = build(name, TASK, **params["networks"][name]["options"])
     found = {layer: find_conv(network, layer).out_channels for layer in params["units"][name]}
@@ -53,7 +50,7 @@ RELEASED = {"caffenet": 1.488, "vgg_f": 1.197, "googlenet": 0.567, "resnet152": 
 
 @pytest.mark.parametrize("name", RELEASED)
 def test_the_release_has_the_authors_count_of_weights(name: str) -> None:
-    params = load_params(REPOSITORY / "profiles/imagenet.yaml")
+    params = load_params(REPOSITORY / "studies/imagenet/params.yaml")
     places = params["positions"]["release"][name]
     assert len(places) == {"googlenet": 14, "resnet152": 7}.get(name, 5)
     network = build(name, TASK, **{**params["networks"][name]["options"], **({"torchvision": False} if name == "googlenet" else {})})
@@ -63,23 +60,8 @@ def test_the_release_has_the_authors_count_of_weights(name: str) -> None:
 
 
 def test_the_profile_takes_the_papers_positions() -> None:
-    params = load_params(REPOSITORY / "profiles/imagenet.yaml")
+    params = load_params(REPOSITORY / "studies/imagenet/params.yaml")
     assert params["units"] == params["positions"]["paper"]
-
-
-def test_the_sample_needs_its_folder(tmp_path: Path) -> None:
-    make = subprocess.run(["make", "-n", "sample", f"RAW={tmp_path}/none"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert "imagenet_sample/dvc.yaml" in make.stdout
-    for name in ("notebooks", "imagenet_sample/params.yaml"):
-        source = REPOSITORY / name
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
-    stage = ["00a_images", "--root", "imagenet_sample", "--section", "images"]
-    run = subprocess.run(
-        [sys.executable, "-m", "regen_lib.study", "run", *stage], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 1
-    assert "imagenet_sample/raw/classes.json" in run.stderr
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def test_usage_counts_finished_children() -> None:
 
 
 def test_stages_become_rows(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="run `dvc repro` first"):
+    with pytest.raises(StudyError, match="run `make repro` first"):
         collect(tmp_path, tmp_path / "dvc.lock")
     for stage, seconds in (("units-vgg16", 3.0), ("units-vgg_f", 4.0), ("evaluation", 5.0), ("gone-vgg16", 9.0)):
         (tmp_path / f"{stage}.json").write_text(json.dumps({"cpu_seconds": seconds, "peak_mb": 100.0}))

@@ -15,7 +15,7 @@ from tests.repository import REPOSITORY
 
 FASHION = Task((1, 28, 28), 10, (73.0,), (90.0,))
 IMAGENET = Task((3, 224, 224), 1000, (123.7, 116.8, 103.9), (1.0, 1.0, 1.0))
-PROFILE = load_params(REPOSITORY / "profiles/laptop.yaml")
+PROFILE = load_params(REPOSITORY / "params.yaml")
 
 
 def parameters(network: nn.Module) -> int:

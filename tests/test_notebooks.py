@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from regen_lib.study.params import load_params
-from regen_lib.study.stage import notebook_parameters, parameters_for
-from tests.pipeline import stages
+from regen_lib.study.stage import Stage, notebook_parameters
+from tests.pipeline import smoke, stages
 from tests.repository import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -43,14 +42,12 @@ def test_notebooks_are_stripped_and_thin(path: Path) -> None:
             assert not any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(source)))
 
 
-@pytest.mark.parametrize("stage", stages("smoke"), ids=lambda stage: stage.name)
-def test_defaults_are_the_smoke_profile(stage: Any) -> None:
-    params = load_params(REPOSITORY / "profiles/smoke.yaml")
-    if stage.notebook is None:
-        return
+@pytest.mark.parametrize("stage", stages(smoke()), ids=lambda stage: stage.name)
+def test_defaults_are_the_smoke_profile(stage: Stage) -> None:
+    params = load_params(smoke() / "params.yaml")
     defaults = notebook_parameters(REPOSITORY / "notebooks" / f"{stage.notebook}.ipynb")
-    for name, value in stage.parameters(params).items():
-        if name in OWN or (stage.rival and stage.rival != defaults.get("defense")):
+    for name, value in stage.values({**params, "study": {**params["study"], "source": str(REPOSITORY)}}).items():
+        if name in OWN or (stage.name.startswith("rivals-") and stage.name != f"rivals-{defaults['defense']}"):
             assert name in defaults
         elif isinstance(value, dict) and name in ("banks", "variants", "strengths", "choices"):
             shared = set(value) & set(defaults[name])
@@ -58,21 +55,14 @@ def test_defaults_are_the_smoke_profile(stage: Any) -> None:
             assert {key: value[key] for key in shared if name != "strengths"} == {
                 key: defaults[name][key] for key in shared if name != "strengths"
             }
-        elif name not in ("options", "recipe") or stage.network == "vgg16":
+        elif name not in ("options", "recipe") or stage.name.endswith("-vgg16"):
             assert defaults[name] == value, f"{stage.name}: {name}"
 
 
-@pytest.mark.parametrize("stage", [stage for stage in stages() if stage.notebook], ids=lambda stage: stage.name)
-def test_a_stage_gives_its_notebook_every_parameter(stage: Any) -> None:
-    settings = [f"{key}={value}" for key, value in stage.settings.items()]
-    params = load_params(REPOSITORY / "profiles/laptop.yaml")
-    assert parameters_for(params, stage.section, settings, REPOSITORY / "notebooks" / f"{stage.notebook}.ipynb")
-
-
-def test_smoke_differs_from_the_laptop_in_size_alone() -> None:
-    smoke, laptop = (yaml.safe_load((REPOSITORY / f"profiles/{name}.yaml").read_text()) for name in ("smoke", "laptop"))
-    assert smoke.keys() == laptop.keys()
-    assert smoke["units"] == laptop["units"]
+@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.name)
+def test_a_stage_gives_its_notebook_every_parameter(stage: Stage) -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    assert stage.values({**params, "study": {**params["study"], "source": str(REPOSITORY)}})
 
 
 def test_contributing_shows_the_file_as_it_is() -> None:

@@ -1,5 +1,6 @@
 """params.yaml: what is wrong in it is named; what is right is what the notebooks take."""
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,17 @@ from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT
 from regen_lib.core.errors import StudyError
 from regen_lib.study import stage
 from regen_lib.study.__main__ import main
-from regen_lib.study.params import load_params, lookup
-from regen_lib.study.stage import notebook_parameters, parameters_for
+from regen_lib.study.params import filled_in, load_params, lookup, with_profile
+from regen_lib.study.stage import Stage, notebook_parameters
 from regen_lib.study.titles import TITLES
 from tests.repository import REPOSITORY
 
-PROFILES = sorted((REPOSITORY / "profiles").glob("*.yaml"))
+STUDIES = [REPOSITORY / "params.yaml", *sorted((REPOSITORY / "studies").glob("*/params.yaml"))]
 
 
 def changed(tmp_path: Path, dotted: str, value: Any) -> Path:
-    """A copy of the smoke profile with one value changed (... removes the key)."""
-    params = yaml.safe_load((REPOSITORY / "profiles/smoke.yaml").read_text())
+    """A copy of the default study's parameters with one value changed (... removes the key)."""
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     *parents, last = dotted.split(".")
     section = params
     for part in parents:
@@ -37,13 +38,9 @@ def changed(tmp_path: Path, dotted: str, value: Any) -> Path:
     return tmp_path / "params.yaml"
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
-def test_profiles_are_valid(profile: Path) -> None:
-    assert set(load_params(profile)["study"]["networks"]) <= set(networks.NETWORKS) == set(TITLES)
-
-
-def test_default_is_the_laptop() -> None:
-    assert (REPOSITORY / "params.yaml").read_text() == (REPOSITORY / "profiles/laptop.yaml").read_text()
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
+def test_studies_are_valid(path: Path) -> None:
+    assert set(load_params(path)["study"]["networks"]) <= set(networks.NETWORKS) <= set(TITLES)
 
 
 @pytest.mark.parametrize(
@@ -61,19 +58,21 @@ def test_default_is_the_laptop() -> None:
         ("training.variants.ours.ratio", 0, r"training\.variants\.ours\.ratio: .*greater than 0"),
         ("training.variants.ours.ratio", 1.5, r"less than or equal to 1 \(found 1\.5\)"),
         ("ablation.choices.drops.recipe", {"shedule": "drops"}, r"recipe has no shedule: choose from epochs, rate"),
+        ("uaps.banks.train.threat", "l1", r"uaps\.banks\.train\.threat is 'l1': choose one of inf, l2"),
+        ("unseen.sga", 3, r"unseen\.sga is 3: expected a group of banks"),
         ("training.recipe.optimizer", "lion", r"'sgd' or 'adamw'"),
-        ("attacks.banks.train.norm", 1, r"attacks\.banks\.train\.norm"),
-        ("attacks.banks.train.xi", 0, r"greater than 0"),
-        ("attacks.banks.train.attack", "fgsm", r"attack 'fgsm' is unknown: choose one of"),
-        ("attacks.banks.train.split", "test", r"'train' or 'validation'"),
+        ("threats.inf.norm", 1, r"uaps\.banks\.train\.norm"),
+        ("threats.inf.xi", 0, r"greater than 0"),
+        ("uaps.banks.train.attack", "fgsm", r"attack 'fgsm' is unknown: choose one of"),
+        ("uaps.banks.train.split", "test", r"'train' or 'validation'"),
         ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
         ("ablation.network", "resnet18", r"ablation\.network"),
-        ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in attacks or unseen"),
+        ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in uaps or unseen"),
         ("masking.bank", "cosine", r"filter_norms or masking names the bank 'cosine': give it a row"),
         ("study.memory_format", "blocked", r"'channels_last' or 'contiguous'"),
         ("rivals.prn.recipe.compile", "default", r"rivals\.prn: .*serves Eq\. 7.s loss, not a rival.s own"),
-        ("rivals.prn.upon", "data/networks", r"rivals\.prn\.upon is 'data/networks': choose networks, or defenses/ and the name"),
-        ("rivals.prn.upon", "defenses/prn", r"rivals\.prn\.upon is 'defenses/prn': choose"),
+        ("rivals.prn.built_on", "data/networks", r"rivals\.prn\.built_on is 'data/networks': choose networks, or defenses/ and the name"),
+        ("rivals.prn.built_on", "defenses/prn", r"rivals\.prn\.built_on is 'defenses/prn': choose"),
         ("evaluation.images", "many", r"evaluation\.images"),
     ],
 )
@@ -83,13 +82,50 @@ def test_mistakes_are_named(tmp_path: Path, dotted: str, value: Any, said: str) 
 
 
 def test_files_that_are_no_parameters(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="copy a file from profiles"):
+    with pytest.raises(StudyError, match="is missing: run in the study"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("study: [")
+    with pytest.raises(StudyError, match="no YAML"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("- study")
+    with pytest.raises(StudyError, match="holds a list: expected sections"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("study: {seed: 1, seed: 2}")
+    with pytest.raises(StudyError, match="seed given twice"):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("study: [")
     with pytest.raises(StudyError, match="no YAML"):
         load_params(tmp_path / "params.yaml")
     with pytest.raises(StudyError, match=r"params.yaml has no 'a.c'"):
         lookup({"a": {"b": 1}}, "a.c")
+
+
+def test_rows_are_filled_in() -> None:
+    """By hand: a group's own values above the defaults, a row's above both, an option that is null left to the attack."""
+    raw = {
+        "threats": {"inf": {"norm": "inf", "xi": 60}, "l2": {"norm": 2, "xi": 1200}},
+        "bank_defaults": {"threat": "inf", "target": 0.95, "start": 0},
+        "uaps": {"attack": "uap", "passes": 40, "target": 0.8, "banks": {"a": {"passes": 3}, "b": {"threat": "l2", "patience": None}}},
+        "strengths": {"network": "vgg16", "attack": "uap", "banks": {"half": {"times": 1.5}, "own": {"xi": 7}}},
+        "unseen": {"sga": {"inner": 2}},
+        "rivals": {"jpeg": {"built_on": "networks"}},
+    }
+    found = filled_in(raw)
+    row = {"norm": "inf", "xi": 60, "attack": "uap", "target": 0.8, "start": 0, "options": {"passes": 3}}
+    assert found["uaps"] == {"banks": {"a": row, "b": {**row, "norm": 2, "xi": 1200, "options": {"passes": 40}}}}
+    assert found["strengths"]["network"] == "vgg16"
+    assert [bank["xi"] for bank in found["strengths"]["banks"].values()] == [90, 7]
+    assert found["unseen"]["sga"]["banks"] == {"sga": {**row, "attack": "sga", "target": 0.95, "options": {"inner": 2}}}
+    assert found["rivals"]["jpeg"] == {"built_on": "networks", "options": {}, "training": {}, "recipe": None}
+
+
+def test_a_profile_changes_and_drops() -> None:
+    base = {"a": {"x": 1, "y": [1, 2], "z": {"k": 1}}, "b": {"row": 1, "other": 2}}
+    profile = {"a": {"y": [3], "z": {"l": 2}}, "drop": ["b.row"]}
+    assert with_profile(base, profile) == {"a": {"x": 1, "y": [3], "z": {"k": 1, "l": 2}}, "b": {"other": 2}}
+    assert base["b"] == {"row": 1, "other": 2}
+    with pytest.raises(StudyError, match=r"no 'b.none'"):
+        with_profile(base, {"drop": ["b.none"]})
 
 
 def notebook(path: Path, *cells: str) -> Path:
@@ -104,7 +140,7 @@ def notebook(path: Path, *cells: str) -> Path:
 
 PARAMS = {
     "run": {"launcher": "torchrun", "processes": 1},
-    "study": {"seed": 4, "threads": 1, "memory_format": "contiguous", "networks": ["vgg16"]},
+    "study": {"source": ".", "seed": 4, "threads": 1, "memory_format": "contiguous", "networks": ["vgg16"]},
     "part": {"images": 7},
     "units": {"vgg16": ["conv1_1"]},
 }
@@ -117,15 +153,16 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MEMORY_FORMAT, "channels_last")
 
 
-def test_a_notebook_gets_exactly_its_parameters(tmp_path: Path) -> None:
-    path = notebook(tmp_path / "n.ipynb", "root = '..'\nimages = 3\nseed = 0\nlayers = []")
+def test_a_notebook_gets_exactly_its_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages: int = 3  # test images\nseed = 0\nlayers = []")
     assert notebook_parameters(path) == {"root": "..", "images": 3, "seed": 0, "layers": []}
-    given = parameters_for(PARAMS, "part", ["layers=@units.vgg16"], path)
+    given = Stage("n", "here", "part", ("layers=@units.vgg16",)).values(PARAMS)
     assert given == {"root": ".", "images": 7, "seed": 4, "layers": ["conv1_1"]}
     with pytest.raises(StudyError, match=r"does not know: \['colour'\]"):
-        parameters_for(PARAMS, "part", ["layers=[]", "colour=red"], path)
+        Stage("n", "here", "part", ("layers=[]", "colour=red")).values(PARAMS)
     with pytest.raises(StudyError, match=r"nobody gives: \['layers'\]"):
-        parameters_for(PARAMS, "part", [], path)
+        Stage("n", "here", "part", ()).values(PARAMS)
     two = notebook(tmp_path / "m.ipynb", "root = '..'", "x = 1")
     two.write_text(two.read_text().replace('"parameters"', '"other"'))
     with pytest.raises(StudyError, match="tag exactly one"):
@@ -144,19 +181,19 @@ def test_a_stage_fails_where_its_notebook_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], cells: list[str], status: int, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_params", lambda path, whole: PARAMS)
+    monkeypatch.setattr(command, "load_params", lambda path: PARAMS)
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", *cells)
-    assert main(["run", "n", "--section", "part", "--stage", "here"]) == status
+    assert main(["run", "n", "--section", "part", "--as", "here"]) == status
     assert said in capfd.readouterr().err
-    assert (tmp_path / "build/executed/here.ipynb").is_file()
+    assert (tmp_path / "executed/here.ipynb").is_file()
 
 
 def test_a_stage_is_told_how_tensors_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_params", lambda path, whole: PARAMS)
+    monkeypatch.setattr(command, "load_params", lambda path: PARAMS)
     asks = "from regen_lib.core import devices\nassert devices.memory_format() == devices.FORMATS['contiguous']"
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", asks)
-    assert main(["run", "n", "--section", "part", "--stage", "here"]) == 0
+    assert main(["run", "n", "--section", "part", "--as", "here"]) == 0
 
 
 def test_several_processes_are_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -166,7 +203,7 @@ def test_several_processes_are_started(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RANK", raising=False)
     given = {**PARAMS, "run": {"launcher": "srun --nodes=2 torchrun", "processes": 4}}
-    monkeypatch.setattr(command, "load_params", lambda path, whole: given)
+    monkeypatch.setattr(command, "load_params", lambda path: given)
     started: list[list[str]] = []
 
     def record(command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
@@ -174,18 +211,19 @@ def test_several_processes_are_started(monkeypatch: pytest.MonkeyPatch, tmp_path
         return subprocess.CompletedProcess(command, 3)
 
     monkeypatch.setattr(stage.subprocess, "run", record)
-    asked = ["run", "n", "--section", "part", "--stage", "here"]
+    asked = ["run", "n", "--as", "here", "--section", "part"]
     assert main(asked) == 3
     assert started == [["srun", "--nodes=2", "torchrun", "--nproc-per-node=4", "-m", "regen_lib.study", *asked]]
     monkeypatch.setenv("RANK", "1")
     assert main(asked) == 0
     assert len(started) == 1
-    assert (tmp_path / "build/executed/here-rank1.json").is_file()
+    assert (tmp_path / "build/usage/here-rank1.json").is_file()
 
 
 def test_command_line_errors(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["check"]) == 2
     assert "params.yaml is missing" in capsys.readouterr().err
-    assert main(["run", "nowhere", "--section", "images"]) == 2
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    assert main(["run", "nowhere", "--as", "here", "--section", "images"]) == 2
     assert "nowhere.ipynb is missing" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,24 +17,33 @@ import yaml
 
 from regen_lib.core.errors import StudyError
 from regen_lib.evaluation.evaluate import COLUMNS
+from regen_lib.study.folder import prepare
 from regen_lib.study.params import load_params
 from regen_lib.study.report import readme
-from tests.pipeline import Stage, stages
+from tests.pipeline import dependencies, smoke, stages
 from tests.repository import REPOSITORY
 
 DVC = [sys.executable, "-m", "dvc"]
 
 
-@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.name)
-def test_every_stage_depends_on_its_code(stage: Stage) -> None:
-    notebooks = {f"notebooks/{stage.notebook}.ipynb"} if stage.notebook else set()
-    assert {dep for dep in stage.deps if not dep.startswith(("data/", "metrics/"))} == {"regen_lib"} | notebooks
+def test_every_stage_depends_on_its_own_stamp() -> None:
+    """Beside it on what other stages make, and nothing else: nobody types a list of code."""
+    for name, (command, deps) in dependencies().items():
+        if name not in ("code", "raw"):
+            own = [dep for dep in deps if dep.startswith("data/code")]
+            assert own == [f"data/code/{name.replace('@', '-')}.json"], name
+            assert all(dep.startswith(("data/", "metrics/")) for dep in deps), name
+            assert "report" in command or f"--as {name.replace('@', '-')} " in command
 
 
-def test_a_rival_waits_for_what_it_is_built_upon() -> None:
-    rows = yaml.safe_load((REPOSITORY / "profiles/laptop.yaml").read_text())["rivals"]
-    waits = {stage.rival: f"data/{rows[stage.rival]['upon']}" in stage.deps for stage in stages() if stage.name.startswith("rivals@")}
-    assert waits == dict.fromkeys(rows, True)
+def test_a_rival_waits_for_what_it_is_built_on() -> None:
+    rows = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["rivals"]
+    assert all(f"data/{row['built_on']}" in dependencies()[f"rivals@{name}"][1] for name, row in rows.items())
+
+
+def test_the_pipeline_fits_on_a_few_screens() -> None:
+    assert len((REPOSITORY / "dvc.yaml").read_text().splitlines()) <= 400
+    assert (REPOSITORY / "dvc.lock").stat().st_size <= 120_000
 
 
 def test_every_output_is_made_once_and_every_input_somewhere() -> None:
@@ -87,40 +97,35 @@ def test_report_says_what_is_missing(tmp_path: Path) -> None:
         readme.render(tmp_path)
 
 
-def copy_of_the_study(target: Path) -> Path:
-    """The repository's tracked and new files in a folder of their own, on the smoke profile."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    for name in listed.stdout.splitlines():
-        if (REPOSITORY / name).is_file() and name != "dvc.lock":
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, target / name)
-    if (REPOSITORY / "data/raw").is_dir():
-        shutil.copytree(REPOSITORY / "data/raw", target / "data/raw")
-    shutil.copy(REPOSITORY / "profiles/smoke.yaml", target / "params.yaml")
-    subprocess.run(["git", "init", "-q"], cwd=target, check=True)
+def small(target: Path) -> Path:
+    """A folder in which the study runs on the smoke profile."""
+    prepare(target, REPOSITORY / "params.yaml", REPOSITORY / "profiles/smoke.yaml")
     return target
 
 
-def repro(study: Path, *arguments: str) -> str:
-    """Run ``dvc repro`` there; its output."""
-    with started(study, *arguments) as process:
-        output = process.communicate()[0]
-    assert process.returncode == 0, output[-3000:]
-    return output
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "regen_lib.study", *words]
 
 
-def started(study: Path, *arguments: str) -> subprocess.Popen[str]:
-    """``dvc repro`` there, in a process group of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(study), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for name in ("REGEN_STAGE", "TRITON_INTERPRET"):  # the second is for tests of kernels
-        environment.pop(name, None)
-    command, out, err = [*DVC, "repro", *arguments], subprocess.PIPE, subprocess.STDOUT
-    return subprocess.Popen(command, cwd=study, env=environment, stdout=out, stderr=err, text=True, start_new_session=True)
+def environment() -> dict[str, str]:
+    """For processes that run in another folder: this repository's code, this interpreter."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("REGEN_STAGE", "TRITON_INTERPRET")}
+    return {**kept, "PYTHONPATH": str(REPOSITORY), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def kill_in_training(study: Path, *arguments: str) -> None:
-    """Start ``dvc repro`` and kill its whole process group once a training loop shows progress."""
-    with started(study, *arguments) as process:
+def repro(study: Path, *targets: str) -> str:
+    """Bring the study up to date; what was said."""
+    done = subprocess.run(command("repro", *targets), cwd=study, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def kill_in_training(study: Path, stage: str) -> None:
+    """Start a stage and kill its whole process group once a training loop shows progress."""
+    dvc = [*DVC, "repro", "--single-item", stage]
+    with subprocess.Popen(
+        dvc, cwd=study, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "vgg16 ours 1/" in line:
@@ -132,22 +137,33 @@ def kill_in_training(study: Path, *arguments: str) -> None:
 
 @pytest.mark.pipeline
 def test_the_whole_pipeline_twice(tmp_path: Path) -> None:
-    study = copy_of_the_study(tmp_path)
-    assert repro(study).count("Running stage") == len(stages("smoke"))
+    study = small(tmp_path)
+    lines = [line for line in repro(study).splitlines() if line.startswith("stage")]
+    assert len(lines) == len(dependencies(smoke())) - 1  # `code` runs before
+    assert re.fullmatch(r"stage 1 of \d+ · raw · \d+ s · \d+ min to go", lines[0])
     assert len(pd.read_csv(study / "metrics/table1.csv")) == 5 * 2 * 5
+    assert len(list((study / "executed").glob("*.ipynb"))) == len(stages(smoke()))
     start = time.monotonic()
-    again = repro(study)
-    assert "Running stage" not in again
+    assert repro(study) == "everything is up to date\n"
     assert time.monotonic() - start < 60  # 15 s on a quiet machine
     params = (study / "params.yaml").read_text()
-    (study / "params.yaml").write_text(params.replace("clip: false       # the authors", "clip: true       # the authors"))
-    planned = subprocess.run([*DVC, "status", "dvc.yaml"], cwd=study, capture_output=True, text=True, check=True).stdout
-    assert [line for line in planned.splitlines() if line and not line[0].isspace()] == ["evaluation:"]
+    (study / "params.yaml").write_text(
+        params.replace("evaluation:\n  images: 500\n  clip: false", "evaluation:\n  images: 500\n  clip: true")
+    )
+    assert [name for name in changed_stages(study) if name != "report"] == ["evaluation", "generalization"]
     (study / "params.yaml").write_text(params)
-    units = study / "data/units/vgg16/ours.safetensors"
+    units = study / "data/units/ours/vgg16.safetensors"
     before = units.read_bytes()
     units.unlink()
     shutil.rmtree(study / ".dvc/cache")  # neither the cache nor the run cache may answer
-    kill_in_training(study, "--single-item", "units@vgg16")
-    assert repro(study, "--single-item", "units@vgg16").count("Running stage") == 1
+    kill_in_training(study, "units@vgg16")
+    repro(study, "units@vgg16")
     assert units.read_bytes() == before
+
+
+def changed_stages(study: Path) -> list[str]:
+    """The stages that `repro` would look at."""
+    ask = "from regen_lib.study import schedule\nimport subprocess\nsubprocess.run([*schedule.DVC, 'repro', '-sq', 'code'], check=True)\n"
+    ask += "print(*schedule.planned([]).graph)"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=study, env=environment(), capture_output=True, text=True, check=True)
+    return sorted(done.stdout.split())

@@ -24,9 +24,9 @@ from regen_lib.regeneration.masking import ORDERS, masked_predictions, order_fil
 from regen_lib.regeneration.ranking import rank
 from regen_lib.regeneration.unit import Regenerated, Unit, first, regenerate, units
 from regen_lib.study.tables.masking import masking_table, restored
-from regen_lib.training.loop import MiniBatches, fit
+from regen_lib.training.loop import MiniBatches, fit, make_optimizer
 from regen_lib.training.noise import Noise
-from regen_lib.training.recipe import Recipe, make_optimizer, rate_at
+from regen_lib.training.recipe import Recipe, rate_at
 from tests.conftest import TASK, draw
 
 LAYERS = ["conv1_1", "conv2_1", "conv3_2"]

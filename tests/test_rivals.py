@@ -77,7 +77,7 @@ class Parity(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = torch.zeros(len(x), 2)
-        logits[:, self.seen // 300 % 2] = 1
+        logits[:, self.seen // 300 % 2] = 2
         self.seen += len(x)
         return logits
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regen_lib.attacks._shared.excitation import convolutions, excitation, neutral
+from regen_lib.attacks._shared.activations import activations, convolutions
+from regen_lib.attacks._shared.excitation import excitation, neutral
 from regen_lib.attacks._shared.generators import LatentGenerator, residual_generator
 from regen_lib.attacks.fff import fff, mean_absolute
 from regen_lib.attacks.gap import gap, generator_loss
@@ -87,6 +88,18 @@ def test_excitation_by_hand() -> None:
     assert means.tolist() == pytest.approx([math.log(3) + math.log(3), math.log(0.5) + math.log(1.5)])
     assert squares.tolist() == pytest.approx([math.log(10) + math.log(13), math.log(0.5) + math.log(2.5)])
     assert both.tolist() == pytest.approx([math.log(10.5) + math.log(15.5)])
+    with activations(model) as outputs:
+        model(x)
+        rectified = excitation(outputs, mean_absolute, 2)
+    assert rectified.tolist() == pytest.approx([math.log(1) + math.log(3), math.log(0.5) + math.log(1.5)])
+
+
+def test_the_neutral_image_is_the_images_mean() -> None:
+    """In several chunks, the last one smaller."""
+    pixels = torch.randint(0, 256, (2300, 3, 4, 5), generator=rng(1), dtype=torch.uint8)
+    mean, std = neutral(pixels)
+    assert mean.flatten().tolist() == pytest.approx(pixels.numpy().mean((0, 2, 3)).tolist(), rel=1e-6)
+    assert std.flatten().tolist() == pytest.approx(pixels.numpy().std((0, 2, 3)).tolist(), rel=1e-6)
 
 
 @pytest.mark.parametrize("attack", ["fff", *PRIORS])
@@ -97,10 +110,10 @@ def test_data_free_attacks_excite_the_network(network: nn.Module, images: Images
     else:
         bank = gd_uap(network, images.pixels, WIDE, prior=attack, batch=4, seed=0, count=2, steps=60, check=60, rate=0.05)
     objective = mean_absolute if attack == "fff" else half_square
-    carrier = images.pixels[:4].float() if attack == "data" else neutral(network, (1, 12, 12))[0].expand(1, 1, 12, 12)
+    carrier = images.pixels[:4].float() if attack == "data" else neutral(images.pixels)[0].expand(1, 1, 12, 12)
 
     def excited(v: Tensor) -> float:
-        with convolutions(network) as outputs:
+        with activations(network) as outputs:
             network(carrier + v)
             return float(excitation(outputs, objective, 1))
 
@@ -204,11 +217,19 @@ def test_nags_diversity_term_makes_draws_differ(network: nn.Module, images: Imag
     assert cosine[1.0] < cosine[0.0] - 0.05
 
 
-@pytest.mark.parametrize("size", [12, 28, 32, 64])
-def test_generators_fit_the_images(size: int) -> None:
-    shape = (3, size, size)
+@pytest.mark.parametrize(("size", "width"), [(12, 12), (28, 28), (32, 32), (64, 64), (15, 13), (9, 33)])
+def test_generators_fit_the_images(size: int, width: int) -> None:
+    shape = (3, size, width)
     made = residual_generator(shape)(torch.rand(2, *shape, generator=rng()))
     drawn = LatentGenerator(shape).sample(2, rng())
     for v in (made, drawn):
         assert v.shape == (2, *shape)
         assert float(v.detach().abs().max()) <= 1
+
+
+def test_the_last_step_counts(network: nn.Module, images: Images) -> None:
+    """Where the steps end between two checks, or before the first."""
+    for steps, looks in ((3, 1), (10, 3), (8, 2)):
+        bank = fff(network, images.pixels, WIDE, seed=0, count=1, steps=steps, check=4)
+        assert len(bank.history) == looks
+        assert bank.threat.size(bank.perturbations).tolist() == pytest.approx([80.0], rel=1e-6)

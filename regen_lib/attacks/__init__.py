@@ -1,11 +1,11 @@
 """Universal attacks: every file here is one, named like the function in it.
 
 Every attack is ``attack(network, pixels, threat, *, seed, count, ...) -> Bank``: ``count`` perturbations made together,
-each from its own disjoint part of ``pixels`` (uint8 ``[N, C, H, W]``).
+each from its own disjoint part of ``pixels`` (uint8 ``[N, C, H, W]``). It is decorated with
+:func:`regen_lib.attacks._shared.door.attack`, which checks what it is given and what it made.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,6 @@ def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str
 
     The option ``truth`` hands the images' labels to an attack that can use them.
     """
-    from regen_lib.attacks._shared.side_by_side import gradients_counted
     from regen_lib.core.perturbations import Threat
 
     start, stop = spec["start"], spec["start"] + spec["images"]
@@ -42,6 +41,4 @@ def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str
     if options.pop("truth", False):
         options["labels"] = images.labels[start:]
     threat = Threat(float(spec["norm"]), float(spec["xi"]), spec["target"])
-    with gradients_counted(network) as gradients:
-        bank = find(spec["attack"])(network, images.pixels[start:], threat, seed=seed, count=spec["count"], **options)
-    return replace(bank, gradients=sum(gradients) / len(bank))
+    return find(spec["attack"])(network, images.pixels[start:], threat, seed=seed, count=spec["count"], **options)

@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.excitation import neutral, raise_activations
 from regen_lib.core.perturbations import Bank, Threat
 
 
+@door.attack()
 def fff(
     network: nn.Module,
     pixels: Tensor,
@@ -21,10 +23,11 @@ def fff(
 ) -> Bank:
     """``count`` universal perturbations that minimise ``-sum_l log(mean |activation of convolution l|)``.
 
-    The network sees the perturbation on the mean image. Every ``rescale`` steps it is halved, against saturation. The images
-    of ``pixels`` only say when to stop.
+    An activation is a convolution's output after its ReLU, where it has one. The network sees the perturbation on the mean
+    image, of one colour: that of ``pixels``. Every ``rescale`` steps it is halved, against saturation. Otherwise the
+    images only say when to stop.
     """
-    mean, _ = neutral(network, tuple(pixels.shape[1:]))
+    mean, _ = neutral(pixels)
     image = mean.expand(1, *pixels.shape[1:])
     return raise_activations(
         "fff",

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.generators import residual_generator, seeded
 from regen_lib.attacks._shared.side_by_side import to_bank
 from regen_lib.core.errors import StudyError
@@ -15,6 +16,7 @@ from regen_lib.core.seeding import generator
 LOSSES = ("least", "clean")
 
 
+@door.attack()
 def gap(
     network: nn.Module,
     pixels: Tensor,

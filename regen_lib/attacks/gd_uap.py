@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
+from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.excitation import neutral, raise_activations
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
@@ -14,6 +15,7 @@ SATURATED = 0.5  # share of the values at the bound from which a perturbation ma
 STILL = 1e-5  # ... once that share no longer changes
 
 
+@door.attack(shared=True)
 def gd_uap(
     network: nn.Module,
     pixels: Tensor,
@@ -29,12 +31,13 @@ def gd_uap(
 ) -> Bank:
     """``count`` universal perturbations that minimise ``-sum_l log(||activations of convolution l||_2^2 / 2)``.
 
-    ``prior`` says what carries them: ``none``, the mean image; ``range``, Gaussian noise of the images' mean and deviation;
+    An activation is a convolution's output after its ReLU, where it has one. ``prior`` says what carries them: ``none``, the
+    mean image, of one colour; ``range``, Gaussian noise of the images' mean and deviation;
     ``data``, ``batch`` of the images, augmented. A saturated perturbation that no longer changes is halved.
     """
     if prior not in PRIORS:
         raise StudyError(f"prior {prior!r} is unknown: choose one of {', '.join(PRIORS)}")
-    mean, std = neutral(network, tuple(pixels.shape[1:]))
+    mean, std = neutral(pixels)
 
     def inputs(rng: torch.Generator) -> Tensor:
         if prior == "none":

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from regen_lib.attacks._shared.excitation import convolutions
+from regen_lib.attacks._shared import door
+from regen_lib.attacks._shared.activations import convolutions, ran
 from regen_lib.attacks._shared.generators import LatentGenerator, seeded
 from regen_lib.attacks._shared.side_by_side import to_bank
 from regen_lib.core.images import as_input
@@ -13,6 +14,7 @@ from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
 
 
+@door.attack(shared=True)
 def nag(
     network: nn.Module,
     pixels: Tensor,
@@ -62,7 +64,7 @@ def terms(network: nn.Module, x: Tensor, labels: Tensor, v: Tensor, rng: torch.G
     """NAG's two terms for images ``x`` with a perturbation each: fooling, and how far apart the features of another draw are."""
     with convolutions(network) as outputs:
         left = network(x + v).softmax(1).gather(1, labels[:, None]).mean()
-        features = outputs[-1]
+        features = ran(outputs)[-1]
         network(x + v[torch.randperm(len(v), generator=rng)])
         others = outputs[-1]
     return -torch.log1p(-left.clamp_max(1 - 1e-6)), (features - others).square().mean() / features.detach().square().mean()

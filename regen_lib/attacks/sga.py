@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
 from regen_lib.core.members import lane_fooling, predictions, split
@@ -12,6 +13,7 @@ from regen_lib.core.seeding import generator
 from regen_lib.kernels.universal_step import universal_step
 
 
+@door.attack()
 def sga(
     network: nn.Module,
     pixels: Tensor,

@@ -1,52 +1,78 @@
 """Singular Fool (Khrulkov and Oseledets, CVPR 2018): the (p, q) singular vectors of a layer's Jacobian."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.func import jvp, vjp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.side_by_side import to_bank
+from regen_lib.core.depth import at_depth, named, upto
+from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
 from regen_lib.core.members import lane_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
+from regen_lib.core.wrappers import eager
 
 
+@door.attack()
 def singular_fool(
-    network: nn.Sequential,
+    network: nn.Module,
     pixels: Tensor,
     threat: Threat,
     *,
     seed: int,
     count: int,
-    depths: tuple[float, ...] = (0.25, 0.5),
+    depths: Sequence[float] = (0.25, 0.5),
+    layers: Sequence[str] = (),
     q: float = 5.0,
     iterations: int = 30,
     batch: int = 64,
 ) -> Bank:
     """``count`` universal perturbations ``xi * argmax ||J v||_q / ||v||_p``, J a layer's Jacobians at ``batch`` images, stacked.
 
-    ``depths`` are the layers, as fractions of the network's top-level parts; the perturbations take them in turn. p is the
-    threat's norm.
+    ``depths`` are the layers, as fractions of the network's parts in the order in which they run (its top-level parts, where
+    none holds more than half of the layers: :func:`regen_lib.core.depth.parts`); or ``layers`` names them. The perturbations
+    take them in turn. p is the threat's norm. :class:`StudyError` for a layer that the network does not run.
     """
+    if not (layers or depths):
+        raise StudyError("singular_fool has neither layers nor depths: name a layer, or give a depth in (0, 1]")
     parts = split(pixels, count)
+    with eager(network):
+        probe = as_input(parts[0, :1])
+        chosen = [named(network, layer) for layer in layers] or [at_depth(network, probe, depth) for depth in depths]
     made = []
     for k in (progress := tqdm(range(count), desc="singular_fool")):
-        depth = depths[k % len(depths)]
-        layer = network[: max(2, round(depth * len(network)))]
+        layer = upto(network, *chosen[k % len(chosen)])
         x = as_input(parts[k, :batch])
         start = torch.rand(1, *x.shape[1:], generator=generator(seed, "singular fool", k)) - 0.5
-        made.append(singular_vector(shifted(layer, x), start, threat.norm, q, iterations))
-        progress.set_postfix(depth=depth)
+        with eager(network), plain_attention():
+            made.append(singular_vector(shifted(layer, x), start, threat.norm, q, iterations))
+        progress.set_postfix(layer=(layers or depths)[k % len(chosen)])
     v = threat.project(threat.xi * torch.cat(made))
     fooling = lane_fooling(network, parts, predictions(network, parts), v, range(count))
     return to_bank("singular_fool", network, threat, v, fooling, [sum(fooling) / count], seed)
 
 
-def shifted(layer: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Within, attention is computed by operations that have derivatives in forward mode."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def shifted(layer: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor], Tensor]:
     """What ``layer`` makes of all images ``x`` moved by one ``v``."""
     return lambda v: layer(x + v)
 

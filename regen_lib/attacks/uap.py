@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.deepfool import MAX_STEPS, deepfool
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
 from regen_lib.core.images import as_input
@@ -14,6 +15,7 @@ from regen_lib.core.seeding import generator
 CHUNK = 256  # images in one DeepFool batch: keeps the activations in cache
 
 
+@door.attack()
 def uap(
     network: nn.Module,
     pixels: Tensor,

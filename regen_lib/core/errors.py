@@ -1,5 +1,9 @@
-"""The one exception that this library raises for input it cannot use."""
+"""The one exception that this library raises for input it cannot use, and the one warning."""
 
 
 class StudyError(ValueError):
     """Something given to the study is wrong; the message names it, its value and the remedy."""
+
+
+class StudyWarning(UserWarning):
+    """Something came out usable but not as asked for; the message names it, its value and the remedy."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from regen_lib.core import processes
+from regen_lib.core import contract, processes
 from regen_lib.core.devices import memory_format
 from regen_lib.core.images import Images, as_input, at_once
 from regen_lib.kernels import perturb as kernels
@@ -26,14 +26,21 @@ def perturb(pixels: Tensor, perturbations: Tensor, choice: Tensor, *, clip: bool
 def logits(
     network: nn.Module, pixels: Tensor, perturbations: Tensor | None = None, choice: Tensor | None = None, *, clip: bool = False
 ) -> Iterator[Tensor]:
-    """Logits ``[n, classes]`` batch by batch, without gradients; arguments as :func:`predict`."""
+    """Logits ``[n, classes]`` batch by batch, without gradients; arguments as :func:`predict`.
+
+    :class:`StudyError` for what breaks the contract (:mod:`regen_lib.core.contract`).
+    """
+    contract.images(pixels)
+    if perturbations is not None:
+        contract.perturbations(perturbations, pixels)
     size = at_once(pixels, BATCH)
     for start in range(0, len(pixels), size):
         chunk = pixels[start : start + size]
         which = torch.zeros(len(chunk), dtype=torch.long) if choice is None else choice[start : start + size]
-        with torch.no_grad():
+        with torch.no_grad(), contract.evaluating(network):
             x = as_input(chunk) if perturbations is None else perturb(chunk, perturbations, which, clip=clip)
-            yield network(x)
+            outputs = network(x) if start else contract.logits(contract.ran(network, x), len(x))
+        yield outputs
 
 
 def predict(

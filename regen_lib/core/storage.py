@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
+from regen_lib.core.wrappers import bare
 
 FORMAT = 1
 KEY = "regen_lib"  # one key: safetensors writes several in no fixed order
@@ -69,8 +70,8 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
 
 
 def weights_hash(network: nn.Module) -> str:
-    """SHA-256 over the names, shapes and bytes of a network's weights and buffers."""
-    return tensors_hash(network.state_dict())
+    """SHA-256 over the names, shapes and bytes of a network's weights and buffers, whatever wraps it."""
+    return tensors_hash(bare(network).state_dict())
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -1,41 +1,80 @@
 """Replacing modules by name: how masking and regeneration enter a network. No hooks, so compile, export and state_dict work."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
 
+M = TypeVar("M", bound=nn.Module)
 
-def with_replaced(network: nn.Module, replacements: Mapping[str, nn.Module]) -> nn.Module:
-    """A copy of ``network`` with the named modules replaced. Weights are shared with the original, not copied."""
-    shared = {id(tensor): tensor for tensor in [*network.parameters(), *network.buffers()]}
-    result = copy.deepcopy(network, shared)  # the memo keeps shared tensors as they are
-    for name, module in replacements.items():
-        parent, _, child = name.rpartition(".")
-        setattr(result.get_submodule(parent), child, module)
+
+def duplicate(network: M, shared: Mapping[int, Tensor] | None = None) -> M:
+    """A deep copy of ``network``, but for the tensors of ``shared``, by their identity.
+
+    Tensors of an earlier forward that the network keeps (its features, or the weight that ``weight_norm`` computes) cannot be
+    copied with their history: the copy holds them without it.
+    """
+    kept = {id(tensor): tensor.detach() for module in network.modules() for tensor in computed(vars(module).values())}
+    return copy.deepcopy(network, {**kept, **(shared or {})})
+
+
+def computed(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors with a history among ``values``, and in lists, tuples and dictionaries of them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            if not value.is_leaf:
+                yield value
+        elif isinstance(value, list | tuple | dict):
+            yield from computed(value.values() if isinstance(value, dict) else value)
+
+
+def view(network: M) -> M:
+    """The same network in modules of its own, frozen and in evaluation mode.
+
+    Weights and buffers are shared with the original, not copied; the original's modes and ``requires_grad`` stay its own.
+    """
+    frozen: dict[int, Tensor] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
+    return duplicate(network, frozen | {id(buffer): buffer for buffer in network.buffers()}).eval()
+
+
+def with_replaced(network: M, replacements: Mapping[str, nn.Module]) -> M:
+    """A :func:`view` of ``network`` with the named modules replaced, under every name that such a module has."""
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in network.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+    result = view(network)
+    for name, replacement in replacements.items():
+        for each in names[network.get_submodule(name)]:
+            parent, _, child = each.rpartition(".")
+            setattr(result.get_submodule(parent), child, replacement)
     return result
 
 
 def find_conv(network: nn.Module, layer: str) -> nn.Conv2d:
     """The convolution named ``layer``; :class:`StudyError` where there is none of that name or it is no convolution."""
-    convolutions = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    convolutions = [name for name, module in network.named_modules(remove_duplicate=False) if isinstance(module, nn.Conv2d)]
     if layer not in convolutions:
         there = dict(network.named_modules()).get(layer)
         found = "is not in the network" if there is None else f"is a {type(there).__name__}, not a convolution"
-        raise StudyError(f"layer {layer!r} {found}: choose from {', '.join(convolutions)}")
+        known = f"choose from {', '.join(convolutions)}" if convolutions else "it has no nn.Conv2d: make its convolutions such modules"
+        raise StudyError(f"layer {layer!r} {found}: {known}")
     return network.get_submodule(layer)  # type: ignore[return-value]
 
 
 def layer_inputs(network: nn.Module, layers: Sequence[str], x: Tensor) -> dict[str, Tensor]:
-    """What each named convolution receives while the network sees ``x``, without gradients."""
-    seen: dict[str, Tensor] = {}
+    """What each named convolution receives while the network sees ``x``, without gradients.
+
+    :class:`StudyError` for one that does not run exactly once.
+    """
+    seen: dict[str, list[Tensor]] = {name: [] for name in layers}
 
     def keep(name: str) -> torch.utils.hooks.RemovableHandle:
         def store(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name] = inputs[0]
+            seen[name].append(inputs[0].clone())  # a later layer may write into it
 
         return find_conv(network, name).register_forward_pre_hook(store)
 
@@ -46,4 +85,12 @@ def layer_inputs(network: nn.Module, layers: Sequence[str], x: Tensor) -> dict[s
     finally:
         for handle in handles:
             handle.remove()
-    return seen
+    return {name: once(name, inputs) for name, inputs in seen.items()}
+
+
+def once(name: str, inputs: list[Tensor]) -> Tensor:
+    """The one input of a convolution."""
+    if len(inputs) != 1:
+        how = f"runs {len(inputs)} times in a forward" if inputs else "does not run in a forward (compiled, or not used)"
+        raise StudyError(f"convolution {name!r} {how}: give one that runs once, uncompiled; its input would not be one tensor")
+    return inputs[0]

@@ -11,6 +11,19 @@ from regen_lib.data.image_folder import Streamed
 SOURCES = ("fashion_mnist", "image_folder")
 
 
+def fetch(source: str, raw: Path) -> None:
+    """Bring the published files of a source into ``raw``. A folder of images is the user's: it is only looked for.
+
+    :class:`StudyError` for an unknown source, a damaged file, or a folder that is not there.
+    """
+    if source == "fashion_mnist":
+        fashion_mnist.fetch(raw)
+    elif source not in SOURCES:
+        raise StudyError(f"images.source {source!r} is unknown: choose one of {', '.join(SOURCES)}")
+    elif not raw.is_dir():
+        raise StudyError(f"{raw} is missing: put the images there, or a link to them (images.raw in params.yaml)")
+
+
 def prepare(source: str, raw: Path, target: Path, *, validation: int, seed: int, **options: Any) -> tuple[str, ...]:
     """Write the splits of a source of images to ``target``; returns the names of the classes.
 

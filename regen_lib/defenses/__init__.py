@@ -5,7 +5,7 @@ the defence learns or calibrates, the file has ``train(defended, material, recip
 takes the options of ``training`` in its row of params.yaml.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -17,7 +17,10 @@ from regen_lib.core.errors import StudyError
 if TYPE_CHECKING:  # schema.py asks for the names alone, and should not wait for torch
     from torch import nn
 
+    from regen_lib.core.images import Images
+    from regen_lib.core.perturbations import Bank
     from regen_lib.defenses._shared.base import Defended, Material
+    from regen_lib.training.recipe import Recipe
 
 UNITS = ("ours", "hardened")  # the paper's defence, its units as first trained and after iterative training
 RIVALS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
@@ -34,13 +37,18 @@ def find(name: str) -> ModuleType:
 def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Material", *, seed: int) -> "tuple[Defended, dict[str, Any]]":
     """The defence that a row of params.yaml describes, ready for use, and the options that it was built with.
 
-    ``options`` build it, ``training`` and ``recipe`` train it, ``material.upon`` is the defence that it is built upon, if any. One
+    ``options`` build it, ``training`` and ``recipe`` train it, ``material.built_on`` is the defence that it is built upon, if any. One
     that asks for ``layers``, ``shape``, ``channels`` or ``size`` gets the network's unit positions and the images' measures.
+    :class:`StudyError` for what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is left as it is.
     """
+    from regen_lib.core import contract
     from regen_lib.training.recipe import Recipe
 
     module = find(name)
     builder = getattr(module, name)
+    contract.images(material.images.pixels)
+    contract.perturbations(material.bank.perturbations, material.images.pixels)
+    contract.labels(material.images.labels, len(material.images), contract.network(network, material.images.pixels))
     shape = list(material.images.pixels.shape[1:])
     known = {"layers": list(material.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
     asked = {key: value for key, value in known.items() if key in signature(builder).parameters}
@@ -54,6 +62,53 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Ma
     return defended, options
 
 
+def defend(
+    name: str,
+    network: "nn.Module",
+    images: "Images",
+    bank: "Bank",
+    *,
+    layers: Sequence[str] = (),
+    recipe: "Recipe | None" = None,
+    upon: "Defended | None" = None,
+    seed: int = 0,
+    **options: Any,
+) -> "Defended":
+    """The defence called ``name`` (one of ``RIVALS``) around ``network``, trained on ``images`` and a ``bank`` of perturbations.
+
+    ``layers`` are the convolutions that a defence of features protects, ``recipe`` is how to train one that learns, ``upon`` the defence
+    that another is built upon. ``options`` are those of the function of that name and of ``train`` in its file. ``network`` is as
+    it was afterwards. :class:`StudyError` for an unknown name or option, and for what the defence needs and was not given.
+    """
+    from dataclasses import asdict
+
+    from regen_lib.core.borrowed import as_it_was
+    from regen_lib.defenses._shared.base import Material
+
+    spec = {**sorted_out(name, options, layers, recipe), "recipe": asdict(recipe) if recipe else None}
+    with as_it_was(network):
+        return make(name, network, spec, Material(images, bank, tuple(layers), upon), seed=seed)[0]
+
+
+def sorted_out(name: str, options: Mapping[str, Any], layers: Sequence[str], recipe: "Recipe | None") -> dict[str, dict[str, Any]]:
+    """``options`` as those that build the defence and those that train it; :class:`StudyError` for unknown and missing ones."""
+    from regen_lib.training.recipe import Recipe
+
+    module = find(name)
+    builds = signature(getattr(module, name)).parameters
+    trains = signature(module.train).parameters if hasattr(module, "train") else {}
+    given = {"network", "shape", "channels", "size", "layers", "defended", "material", "recipe", "seed", "name"}
+    own = {key: p for key, p in {**builds, **trains}.items() if key not in given and p.kind is p.KEYWORD_ONLY}
+    if unknown := sorted(set(options) - set(own)):
+        raise StudyError(f"{name} has no option {', '.join(unknown)}: choose from {', '.join(own) or 'none, it has none'}")
+    missing = [key for key, p in own.items() if p.default is p.empty and key not in options]
+    missing += ["layers"] if "layers" in builds and not layers else []
+    missing += ["recipe"] if "recipe" in trains and trains["recipe"].annotation is Recipe and recipe is None else []
+    if missing:
+        raise StudyError(f"{name} needs {', '.join(missing)}: give defend() a value for each")
+    return {kind: {key: options[key] for key in options if key in taken} for kind, taken in (("options", builds), ("training", trains))}
+
+
 def build(name: str, network: "nn.Module", data: Path, family: str) -> "nn.Module":
     """The defence of that name on ``network``, from what the study's stages left in ``data``."""
     if name == "undefended":
@@ -61,7 +116,7 @@ def build(name: str, network: "nn.Module", data: Path, family: str) -> "nn.Modul
     if name in UNITS:
         from regen_lib.regeneration.files import load_units
 
-        return load_units(data / "units" / family / f"{name}.safetensors", network)
+        return load_units(data / "units" / name / f"{family}.safetensors", network)
     module = find(name)
     from regen_lib.defenses._shared.base import fill_defense, read_defense
 

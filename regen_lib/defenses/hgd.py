@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, l1_loss
 
-from regen_lib.attacks._shared.excitation import convolutions
+from regen_lib.attacks._shared.activations import convolutions, ran
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
 from regen_lib.core.seeding import generator
@@ -91,6 +91,6 @@ def loss(defended: HGD, noise: Noise, guide: str, x: Tensor, y: Tensor, rng: tor
     with convolutions(defended.network) as outputs:
         with torch.no_grad():
             clean = defended.network(x)
-            clean = clean if guide == "logits" else outputs[-1]
+            clean = clean if guide == "logits" else ran(outputs)[-1]
         denoised = defended(noise(x, rng))
         return l1_loss(denoised if guide == "logits" else outputs[-1], clean)

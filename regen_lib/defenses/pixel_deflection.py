@@ -1,13 +1,15 @@
 """Pixel Deflection (Prakash et al., CVPR 2018): pixels outside of what the network looks at swap places, then wavelets denoise."""
 
 import numpy as np
-import pywt
 import torch
 from torch import Tensor, nn
 
 from regen_lib.core.devices import memory_format
+from regen_lib.core.extras import need
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import Defended, straight_through
+
+pywt = need("pywt", what="Pixel Deflection", package="pywavelets", extra="defenses")
 
 WAVELET = "db1"
 TOP = 5  # classes in the activation map

@@ -2,18 +2,21 @@
 
 import numpy as np
 import torch
-from scipy.fft import dctn
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.extras import need
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import draw
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import Defended, Material
 from regen_lib.defenses.prn import PRN
 from regen_lib.training.recipe import Recipe
+
+fft = need("scipy.fft", what="the detector of PRN+det", package="scipy", extra="defenses")
+preprocessing, svm = (
+    need(f"sklearn.{name}", what="the detector of PRN+det", package="scikit-learn", extra="defenses") for name in ("preprocessing", "svm")
+)
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue
 
@@ -48,7 +51,7 @@ def features(x: Tensor, rectified: Tensor) -> np.ndarray:
     """Logarithm of the absolute DCT coefficients of the grey difference between image and rectified image: ``[N, H * W]``."""
     difference = (x - rectified).numpy(force=True)
     grey = np.tensordot(GREY, difference, axes=(0, 1)) if difference.shape[1] == len(GREY) else difference.mean(1)
-    logs: np.ndarray = np.log(np.abs(dctn(grey, axes=(1, 2), norm="ortho")) + 1e-3).reshape(len(x), -1)
+    logs: np.ndarray = np.log(np.abs(fft.dctn(grey, axes=(1, 2), norm="ortho")) + 1e-3).reshape(len(x), -1)
     return logs
 
 
@@ -70,9 +73,9 @@ def train(
     """Take the rectifier of a trained PRN, and train the detector on ``images`` training images, each clean and perturbed.
 
     A linear SVM on standardised features; its threshold leaves ``alarms`` of held-out clean images above it.
-    :class:`StudyError` unless ``material.upon`` is a PRN of the same shape.
+    :class:`StudyError` unless ``material.built_on`` is a PRN of the same shape.
     """
-    take_rectifier(defended, material.upon)
+    take_rectifier(defended, material.built_on)
     rng = generator(seed, "detector", name)
     x = as_input(material.images.first(images).pixels)
     v = material.bank.perturbations[draw(len(x), len(material.bank), rng)]
@@ -81,10 +84,10 @@ def train(
         for kind, batch in (("clean", x), ("perturbed", x + v)):
             rows[kind] = np.concatenate([features(part, PRN.transform(defended, part)) for part in batch.split(500)])
     fitted = len(x) * 3 // 4
-    scaler = StandardScaler().fit(np.concatenate([rows["clean"][:fitted], rows["perturbed"][:fitted]]))
-    svm = LinearSVC(C=0.01, dual=False, random_state=seed)
-    svm.fit(np.concatenate([scaler.transform(rows[kind][:fitted]) for kind in rows]), np.repeat([0, 1], fitted))
-    weight = svm.coef_[0] / scaler.scale_
+    scaler = preprocessing.StandardScaler().fit(np.concatenate([rows["clean"][:fitted], rows["perturbed"][:fitted]]))
+    line = svm.LinearSVC(C=0.01, dual=False, random_state=seed)
+    line.fit(np.concatenate([scaler.transform(rows[kind][:fitted]) for kind in rows]), np.repeat([0, 1], fitted))
+    weight = line.coef_[0] / scaler.scale_
     held_out = np.quantile(rows["clean"][fitted:] @ weight, 1 - alarms)
     defended.weight.copy_(torch.from_numpy(weight))
     defended.bias.fill_(-float(held_out))
@@ -93,7 +96,7 @@ def train(
 def take_rectifier(defended: PRN, trained: Defended | None) -> None:
     """Give ``defended`` the weights of the rectifier in ``trained``."""
     if not isinstance(trained, PRN):
-        raise StudyError("prn_det takes its rectifier from a trained PRN: set upon to defenses/prn")
+        raise StudyError("prn_det takes its rectifier from a trained PRN: set built_on to defenses/prn")
     try:
         defended.rectifier.load_state_dict(trained.rectifier.state_dict())
     except RuntimeError as error:

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.inference import draw, predict
@@ -47,6 +48,9 @@ def evaluate(
         if len({(banks[name].threat.norm, banks[name].threat.xi) for name in over}) > 1:
             raise StudyError(f"table {table}: a mean over {', '.join(over)}, which differ in norm or xi: average banks of one threat")
     truth = images.labels
+    contract.images(images.pixels)
+    for network in defended.values():
+        contract.labels(truth, len(images), contract.network(network, images.pixels))
     rows: list[dict[str, Any]] = []
     for defense, network in tqdm(defended.items(), desc=f"table {table}, {family}", leave=False):
         found: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""The network families: one file each, built by name.
+"""The network families: every file here with a function of its own name is one, found and built by that name.
 
 A family's file is imported only when it is built, so that a change to one family leaves the stages of the others cached.
 """
@@ -6,19 +6,19 @@ A family's file is imported only when it is built, so that a change to one famil
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
-from regen_lib.core.storage import fill, read_tensors, write_tensors
-from regen_lib.networks.blocks import Task
 
-NETWORKS = ("caffenet", "vgg_f", "googlenet", "vgg16", "resnet152", "squeezenet")
+if TYPE_CHECKING:  # rows.py asks for the names alone, and should not wait for torch
+    from torch import nn
+
+    from regen_lib.networks.blocks import Task
+
+NETWORKS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if f"\ndef {path.stem}(" in path.read_text("utf-8")))
 
 
-def build(name: str, task: Task, **options: Any) -> nn.Module:
+def build(name: str, task: "Task", **options: Any) -> "nn.Module":
     """Build a network by name for ``task``: pixels ``[N, C, H, W]`` in 0-255 to logits ``[N, classes]``.
 
     ``options`` are the builder's own (width, stem, ...). :class:`StudyError` for an unknown name or option.
@@ -34,13 +34,19 @@ def build(name: str, task: Task, **options: Any) -> nn.Module:
     return network
 
 
-def save_network(path: Path, name: str, network: nn.Module, task: Task, options: dict[str, Any]) -> None:
+def save_network(path: Path, name: str, network: "nn.Module", task: "Task", options: dict[str, Any]) -> None:
     """Write a network's weights with what :func:`regen_lib.networks.build` needs to build it again."""
+    from regen_lib.core.storage import write_tensors
+
     write_tensors(path, "network", network.state_dict(), network=name, task=asdict(task), options=options)
 
 
-def load_network(path: Path) -> nn.Module:
+def load_network(path: Path) -> "nn.Module":
     """Read a network: in evaluation mode, frozen, in the study's memory format."""
+    from regen_lib.core.devices import memory_format
+    from regen_lib.core.storage import fill, read_tensors
+    from regen_lib.networks.blocks import Task
+
     tensors, metadata = read_tensors(path, "network")
     task = metadata["task"]
     task = Task(tuple(task["shape"]), task["classes"], tuple(task["mean"]), tuple(task["std"]))

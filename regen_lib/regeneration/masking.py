@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input, at_once
 from regen_lib.core.inference import perturb
-from regen_lib.core.surgery import find_conv, with_replaced
+from regen_lib.core.surgery import find_conv, view, with_replaced
 from regen_lib.regeneration.ranking import rank
 
 BATCH = 250
@@ -44,14 +45,16 @@ def order_filters(conv: nn.Conv2d, order: str, generator: torch.Generator) -> Te
 def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels: Tensor, v: Tensor, choice: Tensor) -> Tensor:
     """Predictions ``[N]`` for perturbed images, the noise masked in ``channels`` of ``layer`` ([] masks nothing).
 
-    ``pixels`` uint8 ``[N, C, H, W]``; image i carries ``v[choice[i]]``, not clipped.
+    ``pixels`` uint8 ``[N, C, H, W]``; image i carries ``v[choice[i]]``, not clipped. A convolution that runs twice is masked both times.
     """
-    conv = find_conv(network, layer)
-    masked = with_replaced(network, {layer: Masked(conv, channels)})
+    contract.images(pixels)
+    contract.perturbations(v, pixels)
+    masked = with_replaced(network, {layer: Masked(view(find_conv(network, layer)), channels)})
     found = []
     with torch.no_grad():
         size = at_once(pixels, BATCH)
         for chunk, which in zip(pixels.split(size), choice.split(size), strict=True):
             both = torch.cat([as_input(chunk), perturb(chunk, v, which)])
-            found.append(masked(both).argmax(1)[len(chunk) :])
+            outputs = contract.logits(masked(both), len(both))
+            found.append(outputs.argmax(1)[len(chunk) :])
     return torch.cat(found)

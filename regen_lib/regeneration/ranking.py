@@ -4,17 +4,44 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
+from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input, at_once
 from regen_lib.core.surgery import find_conv, layer_inputs
+from regen_lib.core.wrappers import eager
 
 BATCH = 250
 
 
+def effective_weight(conv: nn.Conv2d) -> Tensor:
+    """The weight that ``conv`` convolves with ``[C, inputs / groups, h, w]``, without gradients.
+
+    Weight and spectral normalisation and pruning by hooks keep it from the last forward, so it is computed anew. A class with
+    a forward of its own may do anything to the weight: :class:`StudyError`.
+    """
+    kind = type(conv)
+    if kind.forward is not nn.Conv2d.forward or kind._conv_forward is not nn.Conv2d._conv_forward or "forward" in vars(conv):
+        remedy = "Eq. 2 and the rank are of its `weight`, which it may change: give an nn.Conv2d that holds the weight it uses"
+        raise StudyError(f"{kind.__name__}{tuple(conv.weight.shape)} has a forward of its own: {remedy}")
+    weight: Tensor = conv.weight
+    with torch.no_grad():
+        for hook in conv._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):
+                weight = hook.compute_weight(conv, do_power_iteration=False)
+            elif isinstance(hook, WeightNorm):
+                weight = hook.compute_weight(conv)
+            elif isinstance(hook, BasePruningMethod):
+                weight = hook.apply_mask(conv)
+    return weight.detach()
+
+
 def filter_norms(conv: nn.Conv2d) -> Tensor:
     """``||W_m||_1`` of every filter, float32 ``[C]``."""
-    return conv.weight.detach().float().abs().flatten(1).sum(1)
+    return effective_weight(conv).float().abs().flatten(1).sum(1)
 
 
 def rank(conv: nn.Conv2d) -> Tensor:
@@ -45,13 +72,16 @@ def observed_noise(network: nn.Module, layers: Sequence[str], pixels: Tensor, v:
     ``[1, C, H, W]``, added to the pixels, has become there. A convolution is linear, so this is ``max |W_m * r|``, which is
     how it is computed: the difference of two large activations would round away small noise.
     """
+    contract.images(pixels)
+    contract.perturbations(v, pixels)
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
-    for chunk in pixels.split(at_once(pixels, BATCH)):
-        x = as_input(chunk)
-        clean, perturbed = layer_inputs(network, layers, x), layer_inputs(network, layers, x + v)
-        for name in layers:
-            conv, r = find_conv(network, name), perturbed[name] - clean[name]
-            with torch.no_grad():
-                noise = conv._conv_forward(r, conv.weight, None).abs().flatten(2).amax(2)
-            found[name].append((noise, noise_bound(conv, r)))
+    with contract.evaluating(network), torch.no_grad(), eager(network):
+        weights = {name: effective_weight(find_conv(network, name)) for name in layers}
+        for chunk in pixels.split(at_once(pixels, BATCH)):
+            x = as_input(chunk)
+            clean, perturbed = layer_inputs(network, layers, x), layer_inputs(network, layers, x + v)
+            for name in layers:
+                conv, r = find_conv(network, name), perturbed[name] - clean[name]
+                noise = conv._conv_forward(r, weights[name], None).abs().flatten(2).amax(2)
+                found[name].append((noise, noise_bound(conv, r)))
     return {name: (torch.cat([n for n, _ in parts]), torch.cat([b for _, b in parts])) for name, parts in found.items()}

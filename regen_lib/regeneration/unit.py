@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 from regen_lib.core.batch_norm import BatchNorm2d
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
-from regen_lib.core.surgery import find_conv, with_replaced
+from regen_lib.core.surgery import find_conv, view, with_replaced
 from regen_lib.kernels.regenerate import gather_conv, scatter_conv
 from regen_lib.networks.blocks import initialise
 from regen_lib.regeneration.ranking import top
@@ -75,7 +75,8 @@ def regenerate(
 ) -> nn.Module:
     """Eq. 6: the network with a fresh unit on the top ``ratio`` of the filters of each named convolution.
 
-    ``width`` is D / N of units that ``layers`` gives no width. The network's own weights are shared and stay frozen; units
+    ``width`` is D / N of units that ``layers`` gives no width. The network's own weights are shared, and frozen in what is given
+    back; the network itself is left as it is. A convolution that runs twice has its unit both times. Units
     start from He-normal weights drawn from ``generator``, those of the last convolution times ``residual`` (0: the defended
     network starts as the network itself). :class:`StudyError` for a ratio outside (0, 1], a layer that is no convolution, or
     one named twice.
@@ -90,7 +91,7 @@ def regenerate(
         unit = Unit(channels, own)
         initialise(unit.to(memory_format=memory_format()), generator)
         unit.conv4.weight.data *= residual
-        replacements[layer] = Regenerated(conv, unit)
+        replacements[layer] = Regenerated(view(conv), unit)
     return with_replaced(network, replacements).eval()
 
 

@@ -2,43 +2,118 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
-
-import papermill
 
 from regen_lib.core.errors import StudyError
 from regen_lib.study.params import load_params
-from regen_lib.study.stage import launch, notebook_of, run, several
+
+PARAMS = Path("params.yaml")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m regen_lib.study", description="Run a stage of the study, or check its parameters.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    runner = commands.add_parser("run", help="run a notebook as a stage")
-    runner.add_argument("notebook", help="its name in notebooks/, without .ipynb")
-    runner.add_argument("--section", required=True, help="section of params.yaml whose keys are the notebook's parameters")
-    runner.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one more parameter; @a.b takes params.yaml's")
-    runner.add_argument("--stage", help="name of the executed copy in build/executed (default: the notebook's)")
-    runner.add_argument("--root", type=Path, default=Path(), help="folder of params.yaml, data, metrics and figures (default: this one)")
-    commands.add_parser("check", help="check params.yaml")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        if options.command == "check":
-            load_params(Path("params.yaml"))
-            return 0
-        notebook_of(options.notebook)
-        params = load_params(options.root / "params.yaml", whole=options.root == Path())
-        if several(params):
-            return launch(params["run"], sys.argv[1:] if arguments is None else arguments)
-        run(params, options.notebook, options.section, [f"root={options.root}", *options.set], options.stage or options.notebook)
+        status: int = options.work(options)
+        return status
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    whole = argparse.ArgumentParser(prog="python -m regen_lib.study", description="The study in this folder: its stages and parameters.")
+    commands = whole.add_subparsers(dest="command", required=True)
+
+    def command(name: str, work: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(work=work)
+        return added
+
+    repro = command("repro", reproduce, "bring every stage up to date, several at once")
+    repro.add_argument("targets", nargs="*", help="some stages, with what they need (default: all)")
+    repro.add_argument("--jobs", type=int, help="how many at once (default: as many as cores and memory allow)")
+    run = command("run", run_stage, "run a notebook as a stage; dvc.yaml calls this")
+    run.add_argument("notebook", help="its name in notebooks/, without .ipynb")
+    run.add_argument("--as", dest="name", required=True, help="name of the stage, of its executed notebook and of its times")
+    run.add_argument("--section", required=True, help="section of params.yaml whose keys are the notebook's parameters")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one more parameter; @a.b takes params.yaml's")
+    command("code", stamp_code, "write what each stage is made of into data/code; dvc.yaml calls this")
+    command("raw", fetch_raw, "fetch the source of images, or see that it is there; dvc.yaml calls this")
+    command("report", write_report, "write summary.json and, in the default study, the README's blocks; dvc.yaml calls this")
+    command("check", check, "check params.yaml")
+    folder = command("folder", make_folder, "make a folder in which the study can run with a profile's changes")
+    folder.add_argument("folder", type=Path, help="where: params.yaml, dvc.yaml and results go there")
+    folder.add_argument("--profile", type=Path, required=True, help="a YAML file of what differs")
+    return whole
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Bring the stages up to date."""
+    from regen_lib.study import schedule
+
+    params = load_params(PARAMS)
+    if options.jobs is not None and options.jobs < 1:
+        raise StudyError(f"--jobs {options.jobs}: at least one")
+    return schedule.repro(options.jobs or schedule.cores_and_memory(params), options.targets)
+
+
+def run_stage(options: argparse.Namespace) -> int:
+    """Run one notebook as a stage."""
+    import papermill
+
+    from regen_lib.study import stage
+
+    asked = stage.Stage(options.notebook, options.name, options.section, tuple(options.set))
+    params = load_params(PARAMS)
+    if stage.several(params):
+        return stage.launch(params["run"], asked)
+    try:
+        stage.run(asked, params)
     except papermill.PapermillExecutionError as error:
-        print(f"error: {options.notebook}, cell {error.cell_index}: {error.ename}: {error.evalue}", file=sys.stderr)
-        print(f"the whole story is in build/executed/{options.stage or options.notebook}.ipynb", file=sys.stderr)
+        print(f"error: {asked.notebook}, cell {error.cell_index}: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(f"the whole story is in {stage.EXECUTED / asked.name}.ipynb", file=sys.stderr)
         return 1
+    return 0
+
+
+def stamp_code(_options: argparse.Namespace) -> int:
+    """Write every stage's file of code and parameters."""
+    from regen_lib.study.code import write_stamps
+
+    write_stamps(load_params(PARAMS))
+    return 0
+
+
+def fetch_raw(_options: argparse.Namespace) -> int:
+    """Fetch what the images are read from."""
+    from regen_lib.data.sources import fetch
+
+    images = load_params(PARAMS)["images"]
+    fetch(images["source"], Path(images["raw"]))
+    return 0
+
+
+def write_report(_options: argparse.Namespace) -> int:
+    """Write what follows from the tables."""
+    from regen_lib.study.report import readme
+
+    return readme.main()
+
+
+def check(_options: argparse.Namespace) -> int:
+    """Check the parameters."""
+    load_params(PARAMS)
+    return 0
+
+
+def make_folder(options: argparse.Namespace) -> int:
+    """Make a folder with the study's definition and a profile's parameters."""
+    from regen_lib.study.folder import prepare
+
+    prepare(options.folder, PARAMS, options.profile)
     return 0
 
 

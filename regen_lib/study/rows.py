@@ -1,20 +1,25 @@
 """The rows of params.yaml that several of its sections have: recipes, networks, banks of perturbations, sets of units, defences."""
 
-from typing import Annotated, Any, Literal
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
 
 from regen_lib.attacks import ATTACKS
 from regen_lib.defenses import RIVALS
-from regen_lib.study.titles import TITLES
+from regen_lib.networks import NETWORKS
+from regen_lib.training.recipe import Recipe
 
 Fraction = Field(gt=0, le=1)
+# of a bank's row in params.yaml; any other key is an option of its attack
+BANK_KEYS = ("attack", "norm", "xi", "target", "count", "split", "start", "images")
 
 
 def known_network(name: str) -> str:
     """``name``, if there is such a network."""
-    if name not in TITLES:
-        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(TITLES)}")
+    if name not in NETWORKS:
+        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
     return name
 
 
@@ -34,19 +39,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class RecipeSection(Section):
-    """:class:`regen_lib.training.recipe.Recipe`, checked."""
-
-    epochs: int = Field(ge=1)
-    rate: float = Field(gt=0)
-    images: int = Field(default=0, ge=0)
-    batch: int = Field(default=128, ge=2)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    schedule: Literal["drops", "cycle"] = "drops"
-    weight_decay: float = Field(default=5e-4, ge=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    precision: Literal["float32", "bfloat16"] = "float32"
-    compile: Literal["default", "reduce-overhead"] | None = None
+if TYPE_CHECKING:
+    RecipeSection = Recipe
+else:
+    RecipeSection = dataclass(Recipe, config=ConfigDict(extra="forbid"), frozen=True)  # the library's own, with every key known
 
 
 class Pretrained(Section):
@@ -62,7 +58,7 @@ class NetworkSection(Section):
     """Notebook 00b, one network: trained, or with weights from elsewhere."""
 
     options: dict[str, Any]
-    first: float = Field(gt=0)
+    conv1_scale: float = Field(default=1.0, gt=0)
     recipe: RecipeSection | Pretrained
 
 
@@ -104,19 +100,19 @@ class Variant(Section):
 
     @model_validator(mode="after")
     def recipe_known(self) -> "Variant":
-        unknown = set(self.recipe or {}) - set(RecipeSection.model_fields)
+        unknown = set(self.recipe or {}) - {field.name for field in fields(Recipe)}
         if unknown:
-            raise ValueError(f"recipe has no {', '.join(sorted(unknown))}: choose from {', '.join(RecipeSection.model_fields)}")
+            raise ValueError(f"recipe has no {', '.join(sorted(unknown))}: choose from {', '.join(field.name for field in fields(Recipe))}")
         return self
 
 
 class Rival(Section):
     """Notebook 04b, one defence: what it is built upon and with, what its training takes, and the recipe."""
 
-    upon: str
-    options: dict[str, Any]
-    training: dict[str, Any]
-    recipe: RecipeSection | None
+    built_on: str
+    options: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    recipe: RecipeSection | None = None
 
     @model_validator(mode="after")
     def not_compiled(self) -> "Rival":

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from regen_lib.study.rows import (
     BankSection,
@@ -21,6 +21,7 @@ from regen_lib.study.rows import (
 class Study(Section):
     """What every stage shares."""
 
+    source: str  # the folder of regen_lib and notebooks, from the study's own
     seed: int = Field(ge=0)
     threads: int = Field(ge=1)
     memory_format: Literal["channels_last", "contiguous"]
@@ -75,7 +76,7 @@ class Training(Section):
     clip: bool
     width: float = Field(gt=0)
     residual: float = Field(ge=0, le=1)
-    calibration: int = Field(ge=0)
+    calibration: int | None = Field(ge=1)
     stream: str | None
     variants: dict[str, Variant] = Field(min_length=1)
 
@@ -125,7 +126,7 @@ class Hardening(Section):
     rounds: int = Field(ge=1)
     count: int = Field(ge=2)
     probability: float = Fraction
-    first: float = Field(gt=0, lt=1)
+    old_bank_share: float = Field(gt=0, lt=1)
     recipe: RecipeSection
     attacks: dict[str, BankSection] = Field(min_length=1)
 
@@ -184,7 +185,7 @@ class Params(Section):
     networks: dict[Name, NetworkSection]
     positions: dict[str, dict[Name, Positions]] | None = None  # named sets to choose units from, by YAML's & and *
     units: dict[Name, Positions]
-    attacks: BanksSection
+    uaps: BanksSection
     strengths: StrengthsSection
     unseen: dict[str, BanksSection]
     filter_norms: FilterNorms
@@ -192,6 +193,7 @@ class Params(Section):
     synthesis: Synthesis
     training: Training
     ablation: Ablation
+    real_images: dict[str, RealImages]
     evaluation: Evaluation
     generalization: Generalization
     secondary: Secondary
@@ -211,24 +213,15 @@ class Params(Section):
         made = {bank for section in self.unseen.values() for bank in section.banks}
         given = self.generalization
         for name in (*given.attacks, given.control, *given.costs, *given.shown, self.comparison.targeted):
-            if name not in made | set(self.attacks.banks):
-                raise ValueError(f"generalization or comparison names the bank {name!r}: give it a row in attacks or unseen")
+            if name not in made | set(self.uaps.banks):
+                raise ValueError(f"generalization or comparison names the bank {name!r}: give it a row in uaps or unseen")
         for name in (self.filter_norms.bank, self.masking.bank):
-            if name not in made | set(self.attacks.banks):
-                raise ValueError(f"filter_norms or masking names the bank {name!r}: give it a row in attacks or unseen")
+            if name not in made | set(self.uaps.banks):
+                raise ValueError(f"filter_norms or masking names the bank {name!r}: give it a row in uaps or unseen")
         for name, rival in self.rivals.items():
-            if rival.upon not in {"networks", *(f"defenses/{other}" for other in self.rivals if other != name)}:
-                raise ValueError(f"rivals.{name}.upon is {rival.upon!r}: choose networks, or defenses/ and the name of another row")
+            if rival.built_on not in {"networks", *(f"defenses/{other}" for other in self.rivals if other != name)}:
+                raise ValueError(f"rivals.{name}.built_on is {rival.built_on!r}: choose networks, or defenses/ and the name of another row")
         for name in self.secondary.fig6_defenses:
             if name not in {"undefended", "ours", "hardened", *self.rivals}:
                 raise ValueError(f"secondary.fig6_defenses names {name!r}: give it a row in rivals")
         return self
-
-
-# some of the sections, for a study that runs some of the stages
-Part: type[Section] = create_model(
-    "Part",
-    __base__=Section,
-    **{name: (field.annotation | None, None) for name, field in Params.model_fields.items()},  # type: ignore[call-overload,operator]
-    real_images=(RealImages | None, None),
-)

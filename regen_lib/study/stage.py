@@ -1,8 +1,8 @@
-"""The study's stages: each runs a notebook through papermill with its section of params.yaml.
+"""One stage of the study: a notebook, run through papermill with its section of params.yaml.
 
-``python -m regen_lib.study run 04_training --section training --set network=vgg16 --set layers=@units.vgg16`` runs
-``notebooks/04_training.ipynb`` with the keys of ``training`` in params.yaml as its parameters (``@a.b``: a value from params.yaml)
-and leaves the executed notebook in ``build/executed``.
+``python -m regen_lib.study run 04_training --as units-vgg16 --section training --set network=vgg16 --set layers=@units.vgg16`` runs
+``notebooks/04_training.ipynb`` with the keys of ``training`` as its parameters (``@a.b``: a value from params.yaml) and leaves the
+executed notebook in ``executed/units-vgg16.ipynb``, and what it cost in ``build/usage/units-vgg16.json``.
 """
 
 import ast
@@ -12,6 +12,9 @@ import resource
 import shlex
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +26,47 @@ from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT
 from regen_lib.core.errors import StudyError
 from regen_lib.study.params import lookup
 
-EXECUTED = Path("build/executed")  # what a stage leaves besides its outputs: the executed notebook, and what it cost
-# for the notebook's process: freed tensors stay in it, or glibc hands them back and has them cleared again, a tenth of the time
-KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+EXECUTED, USAGE, CODE = Path("executed"), Path("build/usage"), Path("data/code")
+QUIET = ["--IPKernelApp.log_level=50"]  # the kernel's own remarks on sockets and its end; a cell's errors still come through
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as dvc.yaml asks for it: notebook, its name, section of params.yaml, and ``key=value`` settings."""
+
+    notebook: str
+    name: str
+    section: str
+    settings: tuple[str, ...]
+
+    @property
+    def command(self) -> list[str]:
+        """The arguments of ``python -m regen_lib.study`` that run it."""
+        sets = [word for setting in self.settings for word in ("--set", setting)]
+        return ["run", self.notebook, "--as", self.name, "--section", self.section, *sets]
+
+    def source(self, params: dict[str, Any]) -> Path:
+        """The notebook's file; :class:`StudyError` where there is none."""
+        path = Path(params["study"]["source"]) / "notebooks" / f"{self.notebook}.ipynb"
+        if not path.is_file():
+            raise StudyError(f"{path} is missing: run in the study's folder with a name from notebooks/")
+        return path
+
+    def values(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What the stage hands its notebook: what all share, the section's keys, then the settings.
+
+        :class:`StudyError` unless these are exactly the notebook's parameters: papermill itself would only warn.
+        """
+        given = {**params["study"], "root": ".", **lookup(params, self.section)}
+        for setting in self.settings:
+            key, _, value = setting.partition("=")
+            given[key] = lookup(params, value[1:]) if value.startswith("@") else yaml.safe_load(value)
+        expected = notebook_parameters(source := self.source(params))
+        given = {key: value for key, value in given.items() if key in expected or key not in params["study"]}
+        if set(given) != set(expected):
+            unknown, missing = sorted(set(given) - set(expected)), sorted(set(expected) - set(given))
+            raise StudyError(f"{source}: parameters it does not know: {unknown}; parameters nobody gives: {missing}")
+        return given
 
 
 def notebook_parameters(path: Path) -> dict[str, Any]:
@@ -34,35 +75,12 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
     cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
         raise StudyError(f"{path}: {len(cells)} cells are tagged 'parameters': tag exactly one")
-    statements = ast.parse(cells[0].source).body
-    return {
-        s.targets[0].id: ast.literal_eval(s.value) for s in statements if isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name)
-    }
-
-
-def parameters_for(params: dict[str, Any], section: str, settings: list[str], notebook: Path) -> dict[str, Any]:
-    """What a stage hands its notebook: study's seed and threads, the section's keys, then ``key=value`` settings.
-
-    :class:`StudyError` unless these are exactly the notebook's parameters: papermill itself would only warn.
-    """
-    given = {**params["study"], "root": ".", **lookup(params, section)}
-    for setting in settings:
-        key, _, value = setting.partition("=")
-        given[key] = lookup(params, value[1:]) if value.startswith("@") else yaml.safe_load(value)
-    expected = notebook_parameters(notebook)
-    given = {key: value for key, value in given.items() if key in expected or key not in params["study"]}
-    if set(given) != set(expected):
-        unknown, missing = sorted(set(given) - set(expected)), sorted(set(expected) - set(given))
-        raise StudyError(f"{notebook}: parameters it does not know: {unknown}; parameters nobody gives: {missing}")
-    return given
-
-
-def notebook_of(name: str) -> Path:
-    """A notebook's file; :class:`StudyError` where there is none."""
-    source = Path("notebooks") / f"{name}.ipynb"
-    if not source.is_file():
-        raise StudyError(f"{source} is missing: run in the study's folder with a name from notebooks/")
-    return source
+    found = {}
+    for statement in ast.parse(cells[0].source).body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and statement.value is not None:
+            found[target.id] = ast.literal_eval(statement.value)
+    return found
 
 
 def several(params: dict[str, Any]) -> bool:
@@ -70,39 +88,67 @@ def several(params: dict[str, Any]) -> bool:
     return "RANK" not in os.environ and params["run"]["processes"] > 1
 
 
-def launch(how: dict[str, Any], arguments: list[str]) -> int:
+def launch(how: dict[str, Any], stage: Stage) -> int:
     """Start this very stage in several processes, as params.yaml's ``run`` says; the launcher's exit status."""
-    command = [*shlex.split(how["launcher"]), f"--nproc-per-node={how['processes']}", "-m", "regen_lib.study", *arguments]
+    command = [*shlex.split(how["launcher"]), f"--nproc-per-node={how['processes']}", "-m", "regen_lib.study", *stage.command]
     return subprocess.run(command, check=False).returncode
 
 
-def run(params: dict[str, Any], name: str, section: str, settings: list[str], stage: str) -> None:
+def run(stage: Stage, params: dict[str, Any]) -> None:
     """Run a notebook as a stage. The executed copy is written whether or not it succeeds; a failing cell raises.
 
     Started by torchrun, every process runs the notebook, and all but the first name their copies by their rank.
     """
-    if int(os.environ.get("RANK", "0")):
-        stage = f"{stage}-rank{os.environ['RANK']}"
-    source = notebook_of(name)
-    values = parameters_for(params, section, settings, source)
-    target = EXECUTED / f"{stage}.ipynb"
+    begun, rank = time.monotonic(), int(os.environ.get("RANK", "0"))
+    name = f"{stage.name}-rank{rank}" if rank else stage.name
+    target = (Path("build") if rank else EXECUTED) / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.update({IN_STAGE: stage, MEMORY_FORMAT: params["study"]["memory_format"]})
-    os.environ.update({name: value for name, value in KEPT_MEMORY.items() if name not in os.environ})
-    streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
-    quiet = ["--IPKernelApp.log_level=50"]  # the kernel's own remarks on sockets and its end; a cell's errors still come through
-    executed = papermill.execute_notebook(
-        source, target, values, kernel_name="python3", progress_bar=False, extra_arguments=quiet, **streams
-    )
-    last = [c for c in executed.cells if c.cell_type == "code"][-1]
-    if last.execution_count is None:
+    os.environ.update({IN_STAGE: name, MEMORY_FORMAT: params["study"]["memory_format"]})
+    source, streams = stage.source(params), {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
+    try:
+        papermill.execute_notebook(
+            source, target, stage.values(params), kernel_name="python3", progress_bar=False, extra_arguments=QUIET, **streams
+        )
+    finally:
+        last = tidied(target)
+    if last is None:
         raise StudyError(f"{source}: a cell stopped the notebook early, its last cell did not run; see {target}")
-    partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps(usage()))
-    partial.replace(target.with_suffix(".json"))
+    replace(USAGE / f"{name}.json", json.dumps({**usage(), "seconds": time.monotonic() - begun}))
+
+
+def tidied(path: Path) -> int | None:
+    """An executed notebook without what differs from run to run, times and progress bars; the count of its last code cell."""
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    notebook.metadata.pop("papermill", None)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+    for cell in code:
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    replace(path, nbformat.writes(notebook))  # type: ignore[no-untyped-call]
+    last: int | None = code[-1].execution_count
+    return last
+
+
+def replace(path: Path, text: str) -> None:
+    """Write to a temporary name, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def usage() -> dict[str, float]:
     """CPU seconds and peak memory of this process and its finished children, the notebook's kernel among them."""
     parts = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {"cpu_seconds": sum(p.ru_utime + p.ru_stime for p in parts), "peak_mb": max(p.ru_maxrss for p in parts) / 1000}
+
+
+def parsed(words: Sequence[str]) -> Stage | None:
+    """The stage that a command of dvc.yaml runs, ``python -m regen_lib.study run ...`` split into words; None for another command."""
+    if list(words[1:4]) != ["-m", "regen_lib.study", "run"]:
+        return None
+    options = dict(zip(words[5::2], words[6::2], strict=False))
+    settings = tuple(value for key, value in zip(words[5::2], words[6::2], strict=True) if key == "--set")
+    return Stage(words[4], options["--as"], options["--section"], settings)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from regen_lib.core import processes
+from regen_lib.core import contract, processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.progress import tqdm
@@ -17,7 +17,7 @@ from regen_lib.core.seeding import dropout_from, generator
 from regen_lib.core.storage import weights_hash
 from regen_lib.training.checkpoint import Checkpoint
 from regen_lib.training.noise import Noise
-from regen_lib.training.recipe import Recipe, make_optimizer, rate_at
+from regen_lib.training.recipe import Recipe, rate_at
 
 
 class Objective(Protocol):
@@ -43,9 +43,12 @@ def fit(
     ``noise`` perturbs images of every mini-batch; each image is mirrored at random. Another ``objective`` takes the place of
     the cross-entropy: a scalar from images ``[b, C, H, W]``, labels and the run's generator. With a folder ``resume`` the training
     goes on from its last whole epoch after a kill. Several processes share every mini-batch. Returns the objective's mean
-    over each epoch. :class:`StudyError` where it is no longer finite.
+    over each epoch. :class:`StudyError` where it is no longer finite, and for
+    what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is in evaluation mode and frozen afterwards.
     """
     trainable = list(trainable)
+    contract.images(images.pixels)
+    contract.labels(images.labels, len(images), contract.network(network, images.pixels))
     objective = objective or partial(cross_entropy, torch.compile(network, mode=recipe.compile) if recipe.compile else network, noise)
     network.eval().requires_grad_(False)
     for part in trainable:
@@ -96,6 +99,18 @@ def train_epoch(
         loss_sum += loss.item()
         batches.set_postfix(loss=f"{loss_sum / step:.3f}", refresh=False)
     return processes.mean(loss_sum / len(rates))
+
+
+def make_optimizer(trainable: Iterable[nn.Module], recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser; weight decay spares biases and BN scales, as in the authors' networks."""
+    parameters = [p for part in trainable for p in part.parameters()]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.rate)
+    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum)
 
 
 class MiniBatches:

@@ -1,11 +1,8 @@
-"""How to train: what a recipe may say, its learning rate and its optimiser."""
+"""How to train: what a recipe may say, and the learning rate that follows from it."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-import torch
-from torch import nn
+from typing import Literal
 
 from regen_lib.core.errors import StudyError
 
@@ -14,7 +11,7 @@ from regen_lib.core.errors import StudyError
 class Recipe:
     """How to train.
 
-    ``epochs`` passes over ``images`` images each (0: all). ``schedule``: ``drops`` divides the rate by 10 after each
+    ``epochs`` passes over ``images`` images each (None: all). ``schedule``: ``drops`` divides the rate by 10 after each
     quarter of the training (the paper's four epochs); ``cycle`` warms up and anneals (Smith's one-cycle). ``precision``:
     ``bfloat16`` trains under autocast; weights stay float32. ``compile`` puts Eq. 7's network through
     ``torch.compile`` in that mode: ``default``, or ``reduce-overhead``, which replays CUDA graphs.
@@ -22,14 +19,14 @@ class Recipe:
 
     epochs: int
     rate: float
-    images: int = 0
+    images: int | None = None
     batch: int = 128
-    optimizer: str = "sgd"
-    schedule: str = "drops"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["drops", "cycle"] = "drops"
     weight_decay: float = 5e-4
     momentum: float = 0.9
-    precision: str = "float32"
-    compile: str | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: Literal["default", "reduce-overhead"] | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "adamw"):
@@ -42,6 +39,10 @@ class Recipe:
             raise StudyError(f"compile {self.compile!r} is unknown: choose null, default or reduce-overhead")
         if self.epochs < 1 or self.rate <= 0:
             raise StudyError(f"{self.epochs} epochs at rate {self.rate}: both must be positive")
+        if self.batch < 2 or (self.images is not None and self.images < self.batch):
+            raise StudyError(f"batch {self.batch} of {self.images} images: a batch takes at least 2 images, an epoch at least one batch")
+        if self.weight_decay < 0 or not 0 <= self.momentum < 1:
+            raise StudyError(f"weight_decay {self.weight_decay} must not be negative, momentum {self.momentum} lies in [0, 1)")
 
 
 def rate_at(recipe: Recipe, done: float) -> float:
@@ -52,15 +53,3 @@ def rate_at(recipe: Recipe, done: float) -> float:
     if done < warm:
         return recipe.rate * (0.04 + 0.96 * done / warm)
     return recipe.rate * 0.5 * (1 + math.cos(math.pi * (done - warm) / (1 - warm)))
-
-
-def make_optimizer(trainable: Iterable[nn.Module], recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser; weight decay spares biases and BN scales, as in the authors' networks."""
-    parameters = [p for part in trainable for p in part.parameters()]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.rate)
-    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum)

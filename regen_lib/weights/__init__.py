@@ -47,3 +47,8 @@ def place(network: nn.Module, found: list[tuple[str, Tensor]], source: str) -> N
         raise StudyError(f"{source}: {len(found)} arrays for {len(wanted)} of the network: another network, or other options?")
     for place_, (_, tensor) in zip(wanted.values(), found, strict=True):
         place_.copy_(tensor)
+
+
+def weights_source(weights: str, raw: Path) -> str:
+    """Where a recipe's ``weights`` come from: torchvision, or a file below the folder of raw data."""
+    return weights if weights == PUBLISHED else str(raw / weights)

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.extras import need
+
+scipy_io = need("scipy.io", what="MatConvNet's .mat format", package="scipy", extra="weights")
 
 
 def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:
@@ -19,8 +20,8 @@ def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:
     large as its input, is flattened. The old form has ``filters`` and ``biases``, the later one a cell ``weights`` of both.
     """
     try:
-        layers = loadmat(path, struct_as_record=False)["layers"]
-    except (MatReadError, ValueError, KeyError, NotImplementedError, OSError, TypeError) as error:
+        layers = scipy_io.loadmat(path, struct_as_record=False)["layers"]
+    except (scipy_io.matlab.MatReadError, ValueError, KeyError, NotImplementedError, OSError, TypeError) as error:
         raise StudyError(f"{path} is truncated or no MatConvNet network: {error}") from error
     linear = {name for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     found: list[tuple[str, Tensor]] = []

@@ -1,11 +1,11 @@
-"""What data-free attacks look at: the outputs of a network's convolutions, and how to raise them."""
+"""What data-free attacks look at: what a network's convolutions give after their activation functions, and how to raise it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from regen_lib.attacks._shared.activations import activations, ran
 from regen_lib.attacks._shared.side_by_side import Best
 from regen_lib.core.devices import memory_format
 from regen_lib.core.members import lane_fooling, predictions, split
@@ -14,6 +14,7 @@ from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
 
 PATIENCE = 5  # checks without gain before a search ends
+CHUNK = 1000  # images at a time
 
 
 def excitation(outputs: list[Tensor], objective: Callable[[Tensor], Tensor], count: int) -> Tensor:
@@ -22,26 +23,17 @@ def excitation(outputs: list[Tensor], objective: Callable[[Tensor], Tensor], cou
     return torch.stack(layers).log().sum(0)
 
 
-@contextmanager
-def convolutions(network: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that each forward within fills with the outputs ``[N, C, H, W]`` of all convolutions, in order."""
-    seen: list[Tensor] = []
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    handles = [layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output)) for layer in layers]
-    handles.append(network.register_forward_pre_hook(lambda _module, _inputs: seen.clear()))
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def neutral(network: nn.Module, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation ``[1, C, 1, 1]`` of the pixels that the network's first layer expects: an image that carries nothing."""
-    first = getattr(network, "normalize", None)
-    if first is None:
-        return torch.zeros(1, shape[0], 1, 1), torch.ones(1, shape[0], 1, 1)
-    return first.mean, first.std
+def neutral(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation ``[1, C, 1, 1]`` of the images ``[N, C, H, W]``, in pixels: an image that carries nothing."""
+    count, total, squares = 0, 0.0, 0.0
+    for chunk in pixels.split(CHUNK):
+        values = chunk.to(torch.float64)
+        count += values.numel() // values.shape[1]
+        total, squares = total + values.sum((0, 2, 3)), squares + values.square().sum((0, 2, 3))
+    mean = torch.as_tensor(total) / count
+    std = (torch.as_tensor(squares) / count - mean**2).clamp_min(0).sqrt()
+    device = torch.get_default_device()
+    return mean.float().view(1, -1, 1, 1).to(device), std.float().view(1, -1, 1, 1).to(device)
 
 
 def raise_activations(
@@ -63,8 +55,8 @@ def raise_activations(
 
     ``inputs`` gives the images ``[b, C, H, W]`` that carry the perturbations in a step (each all of them), ``objective``
     maps a layer's output ``[count, b * ...]`` to ``[count]``, and ``halve(step, k, v[k])`` says whether to halve a
-    perturbation: a saturated one no longer moves. ``pixels`` serve only to choose the step: every ``check`` steps the fooling
-    ratio on them, at full norm, is taken; the best counts.
+    perturbation: a saturated one no longer moves. ``pixels`` serve only to choose the step: every ``check`` steps, and at
+    the end, the fooling ratio on them, at full norm, is taken; the best counts.
     """
     parts = split(pixels, count)
     clean = predictions(network, parts)
@@ -72,17 +64,17 @@ def raise_activations(
     v = (torch.rand(count, *pixels.shape[1:], generator=rng) * 2 - 1).mul_(threat.xi).requires_grad_()
     optimizer = torch.optim.Adam([v], lr=rate * threat.xi)
     best = Best(threat.fill(v.detach()), threat.target, PATIENCE)
-    with convolutions(network) as outputs:
+    with activations(network) as outputs:
         for step in (progress := tqdm(range(1, steps + 1), desc=attack)):
             images = inputs(rng)
             x = (images[None] + threat.project(v)[:, None]).flatten(0, 1)
             network(x.contiguous(memory_format=memory_format()))
             optimizer.zero_grad()
-            (-excitation(outputs, objective, count).sum()).backward()
+            (-excitation(ran(outputs), objective, count).sum()).backward()
             optimizer.step()
             with torch.no_grad():
                 v.copy_(threat.project(v))
-                if step % check == 0:
+                if step % check == 0 or step == steps:
                     made = threat.fill(v)
                     best.look(made, lane_fooling(network, parts, clean, made, range(count)), range(count))
                     progress.set_postfix(fooling=f"{best.history[-1]:.2f}")

@@ -33,8 +33,19 @@ class Residual(nn.Module):
         return x + self.body(x)
 
 
+class Crop(nn.Module):
+    """The first ``height`` rows and ``width`` columns: two halvings and doublings give the next multiples of 4."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, : self.height, : self.width]
+
+
 def residual_generator(shape: tuple[int, int, int], *, blocks: int = 6) -> nn.Sequential:
-    """GAP's generator (Johnson et al. 2016): ``[N, C, H, W]`` to the same shape in [-1, 1]; H and W divide by 4."""
+    """GAP's generator (Johnson et al. 2016): ``[N, C, H, W]`` to the same shape in [-1, 1]."""
     channels, n = shape[0], widths(shape[1], 64)
     layers: list[nn.Module] = [nn.Conv2d(channels, n, 7, padding=3, padding_mode="reflect"), nn.BatchNorm2d(n), nn.ReLU()]
     for inputs in (n, 2 * n):
@@ -42,7 +53,7 @@ def residual_generator(shape: tuple[int, int, int], *, blocks: int = 6) -> nn.Se
     layers += [Residual(4 * n) for _ in range(blocks)]
     for inputs in (4 * n, 2 * n):
         layers += [nn.ConvTranspose2d(inputs, inputs // 2, 3, 2, 1, output_padding=1), nn.BatchNorm2d(inputs // 2), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Conv2d(n, channels, 7, padding=3, padding_mode="reflect"), nn.Tanh())
+    return nn.Sequential(*layers, nn.Conv2d(n, channels, 7, padding=3, padding_mode="reflect"), nn.Tanh(), Crop(*shape[1:]))
 
 
 class LatentGenerator(nn.Module):

@@ -1,34 +1,15 @@
 """What attacks share that make all perturbations of a bank side by side, one lane each."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.storage import weights_hash
+from regen_lib.core.wrappers import bare
 
 GAIN = 0.005  # of the mean fooling ratio: less is no gain
-
-
-@contextmanager
-def gradients_counted(network: nn.Module) -> Iterator[list[int]]:
-    """What an attack costs on any machine: the list fills with the images of each gradient taken within.
-
-    Counted where a gradient arrives at the network's input.
-    """
-    seen: list[int] = []
-
-    def watch(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if inputs[0].requires_grad:
-            inputs[0].register_hook(lambda gradient: seen.append(len(gradient)))
-
-    handle = network.register_forward_pre_hook(watch)
-    try:
-        yield seen
-    finally:
-        handle.remove()
 
 
 class Best:
@@ -69,7 +50,8 @@ def to_bank(
     attack: str, network: nn.Module, threat: Threat, v: Tensor, fooling: Sequence[float], history: Sequence[float], seed: int
 ) -> Bank:
     """The finished lanes as a bank."""
-    name = getattr(network, "family", type(network).__name__)
+    inner = bare(network)
+    name = getattr(inner, "family", type(inner).__name__)
     return Bank(v.contiguous(), threat, attack, name, weights_hash(network), seed, tuple(fooling), tuple(history))
 
 

@@ -11,19 +11,21 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Bank
 from regen_lib.core.storage import fill, read_tensors, weights_hash, write_tensors
+from regen_lib.core.surgery import view
+from regen_lib.core.wrappers import bare
 
 
 class Defended(nn.Module):
     """A defended network: pixel images ``[N, C, H, W]`` in, logits out.
 
-    ``network`` is the classifier as it came, frozen and shared; all else is the defence's own. By default the classifier sees
-    ``transform`` of the images.
+    ``network`` is the classifier as it came, a frozen view of it that shares its weights; all else is the defence's own. By
+    default the classifier sees ``transform`` of the images.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
-        self.family = getattr(network, "family", type(network).__name__)
+        self.network = view(network)
+        self.family = getattr(network, "family", type(bare(network)).__name__)
 
     def transform(self, x: Tensor) -> Tensor:
         """What the classifier sees instead of ``x``."""
@@ -46,13 +48,13 @@ class Defended(nn.Module):
 class Material:
     """What a defence may learn from: training images and the network's training bank, the same for all.
 
-    ``upon`` is a defence trained before, for one that is built upon it.
+    ``built_on`` is a defence trained before, for one that is built upon it.
     """
 
     images: Images
     bank: Bank
     layers: tuple[str, ...]
-    upon: "Defended | None" = None
+    built_on: "Defended | None" = None
 
 
 def straight_through(x: Tensor, changed: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Adversarial training: what the defences share that train all weights of a copy of the network."""
 
-import copy
 from collections.abc import Callable
 from functools import partial
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared.loss_gradient import LOSS_CLIP
+from regen_lib.core.surgery import duplicate
 from regen_lib.defenses._shared.base import Defended, Material
 from regen_lib.training.loop import fit
 from regen_lib.training.recipe import Recipe
@@ -20,7 +20,7 @@ class Retrained(Defended):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network)
-        self.model = copy.deepcopy(network)
+        self.model = duplicate(network).eval()
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model(x)

@@ -14,7 +14,7 @@ NOT_AN_ATTACK = ("uap_l2", "random_signs", "mean_all")  # another norm, the cont
 
 def built_on(params: Mapping[str, Any]) -> dict[str, str]:
     """Which defence is built on which other one, whose training then is part of its own: from ``rivals`` in params.yaml."""
-    return {name: row["upon"].removeprefix("defenses/") for name, row in params["rivals"].items() if row["upon"] != "networks"}
+    return {name: row["built_on"].removeprefix("defenses/") for name, row in params["rivals"].items() if row["built_on"] != "networks"}
 
 
 def condensed(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: Mapping[str, str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import write_table
 from regen_lib.study.report import readme
 from regen_lib.study.report.machine import processor
-from regen_lib.study.stage import EXECUTED
+from regen_lib.study.stage import USAGE
 
 
 def collect(folder: Path, lock: Path) -> pd.DataFrame:
@@ -24,16 +24,17 @@ def collect(folder: Path, lock: Path) -> pd.DataFrame:
         stage, _, item = name.partition("@")
         path = folder / f"{name.replace('@', '-')}.json"
         if path.is_file():
-            rows.append({"stage": stage, "network": item, **json.loads(path.read_text())})
+            used = json.loads(path.read_text())
+            rows.append({"stage": stage, "network": item, **{key: used[key] for key in ("cpu_seconds", "peak_mb")}})
     if not rows:
-        raise StudyError(f"{folder} holds no stage of {lock}: run `dvc repro` first")
+        raise StudyError(f"{folder} holds no stage of {lock}: run `make repro` first")
     return pd.DataFrame(rows).assign(machine=processor())
 
 
 def main() -> int:
     """Write metrics/minutes.csv and the README; returns the exit status."""
     try:
-        write_table(Path("metrics/minutes.csv"), collect(EXECUTED, Path("dvc.lock")))
+        write_table(Path("metrics/minutes.csv"), collect(USAGE, Path("dvc.lock")))
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

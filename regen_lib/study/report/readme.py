@@ -144,12 +144,12 @@ def update(readme: str, metrics: Path, params: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Write README.md and metrics/summary.json; returns the exit status."""
+    """Write metrics/summary.json, and README.md where this folder has one; returns the exit status."""
     metrics, readme = Path("metrics"), Path("README.md")
     try:
-        text = update(readme.read_text(), metrics, load_params(Path("params.yaml")))
         write_bytes(metrics / "summary.json", (json.dumps(summary(metrics), indent=2) + "\n").encode())
-        write_bytes(readme, text.encode())
+        if readme.is_file():
+            write_bytes(readme, update(readme.read_text(encoding="utf-8"), metrics, load_params(Path("params.yaml"))).encode())
     except (OSError, StudyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

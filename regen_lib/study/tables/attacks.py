@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from regen_lib.attacks._shared.excitation import convolutions
+from regen_lib.attacks._shared.activations import convolutions
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import predict
 from regen_lib.core.members import member_fooling, split

@@ -16,6 +16,7 @@ from regen_lib.evaluation.banks import summarise
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
 from regen_lib.regeneration.files import load_units
+from regen_lib.study.files import bank_file, units_file
 
 ABLATION_RATIO = 0.5  # of the filters, while the number of units varies (Sec. 5.1)
 
@@ -50,7 +51,7 @@ class Suite:
     def bank(self, name: str, bank: str) -> Bank:
         """A network's bank, checked against that network."""
         shape = self.images.pixels.shape
-        path = self.data / "banks" / name / f"{bank}.safetensors"
+        path = bank_file(self.data, name, bank)
         return load_bank(path, network=self.models[name], shape=(shape[1], shape[2], shape[3]))
 
     def compare(
@@ -121,10 +122,10 @@ class Suite:
         rows = self.compare(table, name, networks, banks)
         return rows.assign(setting=rows.defense.map({v: str(spec) for v, spec in variants.items()}))
 
-    def variants(self, name: str, variants: Iterable[str]) -> dict[str, nn.Module]:
-        """A network with each of these sets of units; ``undefended``, which always comes first, is the network itself."""
-        model, folder = self.models[name], self.data / "units" / name
-        return {"undefended": model} | {v: load_units(folder / f"{v}.safetensors", model) for v in variants if v != "undefended"}
+    def variants(self, name: str, wanted: Iterable[str]) -> dict[str, nn.Module]:
+        """A network with each of the ``wanted`` sets of units; ``undefended``, which always comes first, is the network itself."""
+        model = self.models[name]
+        return {"undefended": model} | {v: load_units(units_file(self.data, name, v), model) for v in wanted if v != "undefended"}
 
     def clipping(self, table: object, table2: pd.DataFrame, *, clip: bool, xi: float | None) -> pd.DataFrame:
         """The networks' own UAPs, x + v clipped to [0, 255] and not: ``table2``, made with ``clip``, beside its opposite."""

@@ -1,0 +1,89 @@
+"""The door of every attack: what it is given and what it made keep the contract (:mod:`regen_lib.core.contract`)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar, cast
+from warnings import warn
+
+from torch import Tensor, nn
+
+from regen_lib.core import contract
+from regen_lib.core.errors import StudyError, StudyWarning
+from regen_lib.core.gradients import gradients_counted
+from regen_lib.core.perturbations import Bank, Threat
+
+FILLED = 0.5  # of xi: a perturbation below this that does not reach its target has not been let grow
+COUNTS = ("passes", "batch", "steps", "check", "inner", "repeats", "iterations", "rescale")
+AMOUNTS = ("step", "rate", "q")
+F = TypeVar("F", bound=Callable[..., Bank])
+
+
+def attack(*, gradients: bool = True, shared: bool = False) -> Callable[[F], F]:
+    """A decorator: what the attack is given and what it made checked, its gradients counted, the network left as it was.
+
+    ``gradients``: the attack follows them. ``shared``: its perturbations are made from all images together, not each from
+    a part of its own. :class:`StudyError` for what breaks the contract.
+    """
+
+    def door(function: F) -> F:
+        @wraps(function)
+        def checked(network: nn.Module, pixels: Tensor, threat: Threat, **asked: Any) -> Bank:
+            given = signature(function).bind(network, pixels, threat, **asked)
+            given.apply_defaults()
+            contract.images(pixels)
+            options(function.__name__, given.arguments)
+            classes = contract.network(network, pixels, gradients=gradients)
+            of_classes(given.arguments, classes, len(pixels))
+            enough(asked.get("batch"), len(pixels) if shared else len(pixels) // given.arguments["count"])
+            with contract.evaluating(network), gradients_counted(network) as counted:
+                bank = function(network, pixels, threat, **asked)
+            grown(bank)
+            return replace(bank, gradients=sum(counted) / len(bank))
+
+        return cast(F, checked)
+
+    return door
+
+
+def options(name: str, given: Mapping[str, Any]) -> None:
+    """Refuse options with which an attack could not move."""
+    if not 1 <= given["count"] <= len(given["pixels"]):
+        raise StudyError(f"{given['count']} perturbations from {len(given['pixels'])} images: each needs at least one image of its own")
+    for option, least in [*((key, 1) for key in COUNTS), ("classes", 2), ("patience", 0)]:
+        value = given.get(option, least)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise StudyError(f"{name}: {option} {value!r} must be a whole number, {least} or more")
+    for option in AMOUNTS:
+        value = given.get(option, 1)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise StudyError(f"{name}: {option} {value!r} must be a number above 0")
+
+
+def of_classes(given: Mapping[str, Any], classes: int, count: int) -> None:
+    """Refuse a class to aim at, or labels to lead away from, that the network does not have."""
+    if not -1 <= given.get("towards", -1) < classes:
+        raise StudyError(f"towards {given['towards']}: the network has the classes 0 to {classes - 1} (-1: no class)")
+    if given.get("labels") is not None:
+        contract.labels(given["labels"], count, classes)
+
+
+def enough(batch: Any, each: int) -> None:
+    """Refuse a ``batch`` asked for that is larger than the ``each`` images that a perturbation is made from."""
+    if batch is not None and batch > each:
+        raise StudyError(f"batch {batch}, but each perturbation has {each} images: give more images, or a batch of at most {each}")
+
+
+def grown(bank: Bank) -> None:
+    """Refuse perturbations that stayed at zero; warn of those far below ``xi`` that do not fool as many images as asked."""
+    sizes, threat = bank.threat.size(bank.perturbations), bank.threat
+    for k, (size, ratio) in enumerate(zip(sizes.tolist(), bank.fooling, strict=True)):
+        of = f"{bank.attack} on {bank.network}: perturbation {k + 1} of {len(bank)}"
+        if size == 0:
+            why = "the loss has no gradient there (logits so far apart that they saturate the softmax?), or no step was accepted"
+            raise StudyError(f"{of} stayed at zero: {why}; scale the logits down, or give more images or passes")
+        if size < FILLED * threat.xi and ratio < threat.target:
+            text = f"{of} has norm {size:.3g}, xi is {threat.xi:g}, and it fools {ratio:.2f}: give it more passes or larger steps"
+            warn(text, StudyWarning, stacklevel=3)
+            return

@@ -1,0 +1,26 @@
+"""What an attack costs on any machine: the gradients that it takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def gradients_counted(network: nn.Module) -> Iterator[list[int]]:
+    """What an attack costs on any machine: the list fills with the images of each gradient taken within.
+
+    Counted where a gradient arrives at the network's input. Products with a Jacobian (:func:`torch.func.vjp`) are none.
+    """
+    seen: list[int] = []
+
+    def watch(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].requires_grad and not torch._C._functorch.is_functorch_wrapped_tensor(inputs[0]):
+            inputs[0].register_hook(lambda gradient: seen.append(len(gradient)))
+
+    handle = network.register_forward_pre_hook(watch)
+    try:
+        yield seen
+    finally:
+        handle.remove()

@@ -1,0 +1,165 @@
+"""What each stage of the study is made of, in one small file: the code that it runs and the values that it is given.
+
+The stage ``code`` writes ``data/code/<stage>.json``, on which the stage of that name depends: a hash of the code cells of its
+notebook and of each module in its import closure, as syntax trees without docstrings and comments, and the notebook's parameters.
+So prose, comments and docstrings run nothing again, a changed line runs what uses it and nothing else, and nobody types a list.
+Networks, attacks and defences, which are found by name, count where a stage's parameters name them.
+"""
+
+import ast
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from dvc.repo import Repo
+
+from regen_lib.attacks import ATTACKS
+from regen_lib.core.errors import StudyError
+from regen_lib.defenses import RIVALS
+from regen_lib.networks import NETWORKS
+from regen_lib.study.stage import CODE, Stage, parsed, replace
+
+PACKAGE = Path(__file__).parents[1]
+REPORT = "regen_lib.study.report.readme"  # what `python -m regen_lib.study report` runs
+BY_NAME = {"attacks": ATTACKS, "networks": NETWORKS, "defenses": RIVALS}
+
+
+def write_stamps(params: Mapping[str, Any]) -> None:
+    """Write the file of every stage of ./dvc.yaml, and remove those of stages that are no more."""
+    made = {}
+    for words in commands():
+        if stage := parsed(words):
+            made[stage.name] = stamp(stage, params)
+        elif words[1:4] == ["-m", "regen_lib.study", "report"]:
+            made["report"] = {"code": hashes({REPORT}), "parameters": None}
+    for path in CODE.glob("*.json"):
+        if path.stem not in made:
+            path.unlink()
+    for name, content in made.items():
+        replace(CODE / f"{name}.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def commands() -> Iterator[list[str]]:
+    """The command of every stage of ./dvc.yaml, its ${...} filled in by DVC, in words."""
+    here = Path("dvc.yaml").absolute()
+    for stage in Repo().index.stages:
+        if Path(stage.path) == here and stage.cmd:
+            yield shlex.split(stage.cmd)
+
+
+def stamp(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage is made of: hashes of its notebook and of each module that it uses, and its parameters."""
+    values = stage.values(dict(params))
+    cells = code_cells(stage.source(dict(params)))
+    modules = set().union(*(imports(tree) for tree in cells if isinstance(tree, ast.AST)), named(values))
+    shown = "\n".join(tree if isinstance(tree, str) else plain(tree) for tree in cells)
+    code = {f"notebooks/{stage.notebook}": digest(shown), **hashes(modules)}
+    return {"code": code, "parameters": values, "memory_format": params["study"]["memory_format"]}
+
+
+def code_cells(path: Path) -> list[ast.Module | str]:
+    """The code cells of a notebook but the one of its parameters: as syntax trees, or as text where they are not plain Python."""
+    found: list[ast.Module | str] = []
+    for cell in nbformat.read(path, as_version=4).cells:  # type: ignore[no-untyped-call]
+        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
+            try:
+                found.append(ast.parse(cell.source))
+            except SyntaxError:
+                found.append(cell.source)
+    return found
+
+
+def named(value: Any, key: str = "") -> set[str]:
+    """The modules of the networks, attacks and defences that a stage's parameters name, as a value or as the key of a row."""
+    if isinstance(value, Mapping):
+        return set().union(*(named(inner, f"{key} {name}") for name, inner in value.items()), *(named(str(name), key) for name in value))
+    if isinstance(value, list | tuple):
+        return set().union(*(named(inner, key) for inner in value))
+    kind, name = kind_of(key), str(value).rpartition("/")[2]
+    return {f"regen_lib.{kind}.{name}"} if kind and name in BY_NAME[kind] else set()
+
+
+def kind_of(key: str) -> str | None:
+    """What a parameter's key says of its names. ``attack`` is an attack; ``attacks`` are banks, which other stages made."""
+    last = key.rpartition(" ")[2]
+    if last == "attack":
+        return "attacks"
+    if last.endswith(("network", "networks")):
+        return "networks"
+    return "defenses" if last.endswith(("defense", "defenses", "rivals", "built_on")) else None
+
+
+def hashes(modules: set[str]) -> dict[str, str]:
+    """A hash of each module of this package that importing ``modules`` can run, directly or through others."""
+    seen: dict[str, str] = {}
+    todo = sorted(modules)
+    while todo:
+        for file in files(todo.pop()):
+            if (name := str(file.relative_to(PACKAGE.parent))) not in seen:
+                seen[name], needs = read(file)
+                todo += needs
+    return seen
+
+
+@cache
+def read(file: Path) -> tuple[str, tuple[str, ...]]:
+    """The hash of a module's code, and what it imports."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    needs = tuple(sorted(imports(tree)))  # before plain() takes the docstrings out
+    return digest(plain(tree)), needs
+
+
+@cache
+def files(module: str) -> tuple[Path, ...]:
+    """The files that importing ``module`` runs: the module's own and the packages' above it; none for another package's.
+
+    The package's own ``__init__`` is left out: it only knows where the public names are.
+    """
+    parts = module.split(".")
+    if parts[0] != PACKAGE.name:
+        return ()
+    found = []
+    for end in range(2, len(parts) + 1):
+        base = PACKAGE.parent.joinpath(*parts[:end])
+        found += [path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()]
+    return tuple(found)
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Names of the modules that code imports, at once or inside a function; imports for type checkers alone do not count."""
+    if isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.unparse(tree.test):
+        return set()
+    if isinstance(tree, ast.Import):
+        return {alias.name for alias in tree.names}
+    if isinstance(tree, ast.ImportFrom) and tree.module:
+        return {tree.module, *(f"{tree.module}.{alias.name}" for alias in tree.names)}
+    return set().union(*(imports(child) for child in ast.iter_child_nodes(tree)))
+
+
+def plain(tree: ast.AST) -> str:
+    """Code as text without docstrings, comments and layout."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def digest(text: str) -> str:
+    """The first half of a SHA-256: enough to tell versions of one file apart, and short enough to compare by eye."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def changed(old: Path, new: Mapping[str, Any]) -> list[str]:
+    """What differs between a stage's file and what would be written now: why the stage would run again."""
+    if not old.is_file():
+        raise StudyError(f"{old} is missing: run `python -m regen_lib.study code` first")
+    before = json.loads(old.read_text(encoding="utf-8"))
+    keys = sorted({*before["code"], *new["code"]})
+    parts = [key for key in keys if before["code"].get(key) != new["code"].get(key)]
+    values = json.loads(json.dumps(new["parameters"]))
+    return parts + (["parameters"] if before["parameters"] != values else [])

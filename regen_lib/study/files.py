@@ -1,0 +1,30 @@
+"""Where a study's stages leave what they make, below its folder ``data``: each stage a file or a folder of its own.
+
+``banks/<stage>/<network>/<bank>``, ``units/<variant>/<network>`` (``ours``, ``hardened``), ``ablation/<sweep>/<variant>/<network>``,
+``networks/<network>``, ``synthetic/<network>``, ``defenses/<defense>/<network>``, ``white_box/<defense>/<network>/<bank>``; all
+``.safetensors``.
+"""
+
+from pathlib import Path
+
+from regen_lib.core.errors import StudyError
+
+
+def bank_file(data: Path, network: str, bank: str) -> Path:
+    """The file of a network's bank, whichever stage made it; :class:`StudyError` where none did, or two."""
+    return only(data, f"banks/*/{network}/{bank}.safetensors")
+
+
+def units_file(data: Path, network: str, variant: str) -> Path:
+    """The file of a network's units, or of a variant of the ablation; :class:`StudyError` where no stage made it, or two."""
+    trained = data / "units" / variant / f"{network}.safetensors"
+    return trained if trained.is_file() else only(data, f"ablation/*/{variant}/{network}.safetensors")
+
+
+def only(data: Path, pattern: str) -> Path:
+    """The one file below ``data`` that matches ``pattern``."""
+    found = sorted(data.glob(pattern))
+    if len(found) != 1:
+        remedy = "rename one of them" if found else "run the stage that makes it (`make repro` makes all)"
+        raise StudyError(f"{data / pattern} is there {len(found)} times: {remedy}")
+    return found[0]

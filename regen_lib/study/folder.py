@@ -1,0 +1,32 @@
+"""A folder of its own for a study that runs with a profile's changes: results, cache and lock stay there."""
+
+import os
+import shutil
+from pathlib import Path
+
+import yaml
+
+from regen_lib.study.params import load_params, read_yaml, with_profile
+from regen_lib.study.stage import replace
+
+# a DVC root of its own, git or not: what runs there touches no other cache
+CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+
+
+def prepare(folder: Path, base: Path, profile: Path, *, raw: bool = True) -> None:
+    """Write ``folder/params.yaml``, what ``base`` says with the changes of ``profile``, and make it a DVC root with the study's dvc.yaml.
+    ``raw`` copies the raw images that ``base`` has.
+
+    :class:`regen_lib.core.errors.StudyError` where the result is no set of parameters.
+    """
+    params = with_profile(read_yaml(base), read_yaml(profile))
+    params["study"]["source"] = os.path.relpath(base.parent / params["study"]["source"], folder)
+    replace(folder / "params.yaml", yaml.safe_dump(params, sort_keys=False))
+    load_params(folder / "params.yaml")
+    replace(folder / ".dvc/config", CONFIG)
+    replace(folder / ".dvcignore", "__pycache__/\n.ipynb_checkpoints/\n")
+    if raw and (there := base.parent / params["images"]["raw"]).is_dir():  # what is there need not be fetched again
+        shutil.copytree(there, folder / params["images"]["raw"], dirs_exist_ok=True)
+    link = folder / "dvc.yaml"
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(base.parent / "dvc.yaml", folder))

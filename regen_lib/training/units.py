@@ -1,0 +1,57 @@
+"""From a network and a few of its universal perturbations to the network with trained units: Sec. 4.2 and 4.3 in one call."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from regen_lib.core.borrowed import as_it_was
+from regen_lib.core.images import Images
+from regen_lib.core.perturbations import Bank
+from regen_lib.core.seeding import generator
+from regen_lib.regeneration.calibration import calibrate
+from regen_lib.regeneration.synthesis import make
+from regen_lib.regeneration.unit import Layers, regenerate, units
+from regen_lib.training.loop import fit
+from regen_lib.training.noise import Noise
+from regen_lib.training.recipe import Recipe
+
+RECIPE = Recipe(epochs=4, rate=0.1, batch=64, schedule="cycle")
+
+
+def train_units(
+    network: nn.Module,
+    images: Images,
+    bank: Bank | Tensor,
+    layers: Layers,
+    *,
+    recipe: Recipe = RECIPE,
+    ratio: float = 0.5,
+    width: float = 2.0,
+    residual: float = 0.0,
+    synthetic: int = 2000,
+    eta_scale: float = 0.95,
+    probability: float = 0.4,
+    clip: bool = False,
+    calibration: int = 0,
+    seed: int = 0,
+    name: str = "units",
+    resume: Path | None = None,
+) -> nn.Module:
+    """The defended network: ``network`` with a unit, trained by Eq. 7, on the top ``ratio`` of the filters of each of ``layers``.
+
+    From the ``bank`` Algorithm 1 makes ``synthetic`` perturbations (float32, so 2,000 of 3 x 224 x 224 take 1.2 GB) that its walks leave
+    at ``eta_scale`` times the smallest norm in the bank; perturbations ``[K, C, H, W]`` in pixels are taken as they are. While
+    training each image carries one of them with ``probability``. ``ratio``, ``width`` (D / N) and ``residual`` are as in
+    :func:`regen_lib.regeneration.unit.regenerate`; the defaults are this study's: units that start by changing nothing. ``calibration``
+    images measure the scale of the units' channels: needed where nothing divides the pixels. With a folder ``resume`` a training that
+    was killed goes on. ``network`` shares its weights with the result and is as it was afterwards. :class:`StudyError` for layers,
+    ratios, banks and numbers of images that cannot be used.
+    """
+    if isinstance(bank, Bank):
+        bank = make("paper", bank.perturbations, bank.threat, synthetic, seed=seed, name=bank.network, eta_scale=eta_scale)
+    with as_it_was(network):
+        defended = regenerate(network, layers, ratio=ratio, width=width, residual=residual, generator=generator(seed, "units", name))
+        calibrate(defended, images.pixels[:calibration])
+        noise = Noise(bank, probability, clip)
+        fit(defended, units(defended).values(), images, recipe, seed=seed, name=name, noise=noise, resume=resume)
+    return defended
