@@ -122,17 +122,19 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """A public name on first use; from then on it lies here."""
-    if name == "__version__":
-        value: Any = _version()
-    else:
-        home = next((home for home, names in _HOMES.items() if name in names), None)
-        if home is None:
-            raise AttributeError(f"module 'regen_lib' has no attribute {name!r}: choose from {', '.join(__all__)}")
-        value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a checker that saw this would take any name
+
+    def __getattr__(name: str) -> Any:
+        """A public name on first use; from then on it lies here."""
+        if name == "__version__":
+            value: Any = _version()
+        else:
+            home = next((home for home, names in _HOMES.items() if name in names), None)
+            if home is None:
+                raise AttributeError(f"module 'regen_lib' has no attribute {name!r}: choose from {', '.join(__all__)}")
+            value = getattr(import_module(home), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

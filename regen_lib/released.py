@@ -24,9 +24,6 @@ from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
 from regen_lib.regeneration.files import load_units
 
-h5py = need("h5py", what="the authors' .h5 files", package="h5py", extra="weights")
-scipy_io = need("scipy.io", what="the authors' .mat files", package="scipy", extra="weights")
-
 SLACK = 0.02  # of the norm: a released perturbation may be that much smaller than its xi
 
 
@@ -67,6 +64,10 @@ def layout_of(path: Path) -> Layout:
 
 def read_array(path: Path) -> np.ndarray:
     """The array of an ``.h5`` (its key ``v``, or its only one), ``.npy`` or ``.mat`` (key ``r``) file."""
+    if path.suffix == ".h5":
+        h5py = need("h5py", what="reading .h5 files", package="h5py", extra="weights")
+    elif path.suffix != ".npy":
+        scipy_io = need("scipy.io", what="reading .mat files", package="scipy", extra="weights")
     try:
         if path.suffix == ".h5":
             with h5py.File(path) as file:

@@ -59,8 +59,11 @@ def feature_denoising(network: nn.Module, *, shape: tuple[int, int, int], kind: 
     if kind not in KINDS:
         raise StudyError(f"kind {kind!r} is unknown: choose one of {', '.join(KINDS)}")
     defended = Retrained(network)
-    assert isinstance(defended.model, nn.Sequential)
-    for index, channels in places(defended.model, (shape[0], shape[1], shape[2]), largest).items():
+    where = places(defended.model, (shape[0], shape[1], shape[2]), largest) if isinstance(defended.model, nn.Sequential) else {}
+    if not where or not isinstance(defended.model, nn.Sequential):
+        found = f"{defended.family} is no nn.Sequential of layers with features of 2 to {largest} positions"
+        raise StudyError(f"{found}: Feature Denoising puts its blocks between such layers, so write the network as one, or raise largest")
+    for index, channels in where.items():
         block = NonLocal(channels, kind).to(memory_format=memory_format())
         defended.model[index] = nn.Sequential(defended.model[index], block.eval())
     return defended

@@ -36,7 +36,7 @@ def write_stamps(params: Mapping[str, Any]) -> None:
         if stage := parsed(words):
             made[stage.name] = stamp(stage, params)
         elif words[1:4] == ["-m", "regen_lib.study", "report"]:
-            made["report"] = {"code": hashes({REPORT}), "parameters": None}
+            made["report"] = {"code": hashes({REPORT}), "parameters": {name: row["built_on"] for name, row in params["rivals"].items()}}
     for path in CODE.glob("*.json"):
         if path.stem not in made:
             path.unlink()

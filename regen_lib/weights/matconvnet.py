@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from regen_lib.core.errors import StudyError
 from regen_lib.core.extras import need
 
-scipy_io = need("scipy.io", what="MatConvNet's .mat format", package="scipy", extra="weights")
+scipy_io = need("scipy.io", what="reading .mat files", package="scipy", extra="weights")
 
 
 def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:

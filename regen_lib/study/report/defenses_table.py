@@ -57,7 +57,8 @@ def block(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: 
         cells = [f"**{title}**" if defense == "ours" else title]
         cells += [f"{row.clean:.3f}", f"{row.own:.3f}", f"{row.restoration:.3f} <sub>±{row.half:.3f}</sub>"]
         cells += [f"{row['mean']:.3f}", f"{row.worst:.3f}", f"{row.white_box:.3f}", f"{row.parameters:,.0f}"]
-        cells += ["not measured" if np.isnan(row.training) else f"{row.training:.0f}", f"{row.inference:.1f} x"]
+        cells += ["not measured" if np.isnan(row.training) else f"{row.training:.0f}"]
+        cells += ["not measured" if np.isnan(row.inference) else f"{row.inference:.1f} x"]
         lines.append("| " + " | ".join(cells) + " |")
     names = {"restoration": "mean restoration", "mean": "mean top-1", "worst": "worst attack", "white_box": "white-box"}
     return "\n".join([*lines, "", f"Leading, by {'; by '.join(leaders(means[key], title) for key, title in names.items())}."])

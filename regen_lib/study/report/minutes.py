@@ -1,9 +1,12 @@
-"""What the stages cost: each writes its CPU time and peak memory beside its executed notebook; here they become a table.
+"""What the stages cost: each leaves its CPU time and peak memory in ``build/usage``; here they become a table.
 
-``python -m regen_lib.study.report.minutes`` writes ``metrics/minutes.csv`` and the README's lines on it, after a ``dvc repro``.
+``python -m regen_lib.study.report.minutes`` writes ``metrics/minutes.csv``, and what notebook 08 measured of each defence at inference as
+``metrics/inference.csv``, and the README's lines on them, after a ``make repro``. Times differ from run to run: no stage has them as
+output.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -35,6 +38,8 @@ def main() -> int:
     """Write metrics/minutes.csv and the README; returns the exit status."""
     try:
         write_table(Path("metrics/minutes.csv"), collect(USAGE, Path("dvc.lock")))
+        if (USAGE / "inference.csv").is_file():
+            shutil.copy(USAGE / "inference.csv", "metrics/inference.csv")
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -48,7 +48,11 @@ def read(metrics: Path) -> dict[str, pd.DataFrame]:
     missing = [name for name in FILES if not (metrics / f"{name}.csv").is_file()]
     if missing:
         raise StudyError(f"{metrics} lacks {', '.join(missing)}: run `dvc repro`")
-    return {name: pd.read_csv(metrics / f"{name}.csv") for name in FILES}
+    tables = {name: pd.read_csv(metrics / f"{name}.csv") for name in FILES}
+    timed = metrics / "inference.csv"
+    inference = pd.read_csv(timed) if timed.is_file() else pd.DataFrame(columns=["network", "defense", "inference"], dtype=float)
+    tables["defense_costs"] = tables["defense_costs"].merge(inference, how="left")
+    return tables
 
 
 def percent(value: float) -> str:
