@@ -21,7 +21,7 @@ IMPORTS = "\n".join(f"from regen_lib.{module} import {name}" for module, name in
 
 def blank() -> dict[str, Any]:
     """A notebook that takes a section's parameters, imports what most notebooks do, and does nothing."""
-    sources = {"a": 'root = ".."\nimages = 1\nbank = "test"\nseed = 0\nthreads = 1', "b": IMPORTS, "c": "start(threads)"}
+    sources = {"a": 'root = ".."\nimages = 1\nbank = "uap"\nseed = 0\nthreads = 1', "b": IMPORTS, "c": "start(threads)"}
     plain: dict[str, Any] = {"cell_type": "code", "execution_count": None, "outputs": []}
     cells: list[dict[str, Any]] = [{**plain, "id": key, "metadata": {}, "source": source} for key, source in sources.items()]
     cells[0]["metadata"] = {"tags": ["parameters"]}

@@ -12,7 +12,8 @@ from tests.repository import REPOSITORY
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_mutation_fits_its_file(mutation: Mutation) -> None:
     """What it changes stands in its file exactly once, and the tests that it names exist."""
-    assert (REPOSITORY / mutation.file).read_text(encoding="utf-8").count(mutation.old) == 1
+    found = (REPOSITORY / mutation.file).read_text(encoding="utf-8").count(mutation.old)
+    assert found == 1
     assert mutation.old != mutation.new
     for test in mutation.tests:
         file, _, function = test.partition("::")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from regen_lib.core.errors import StudyError
 from regen_lib.core.surgery import find_conv
 from regen_lib.study.tables.examples import cases, feature_maps, most_fooled, showcase
 from tests.suite import LAYERS, NAMES, Known, said
@@ -56,3 +57,9 @@ def test_fig_5_shows_the_filter_of_the_largest_norm(known: Known, layer: str) ->
         torch.testing.assert_close(maps[case][0], conv(inputs)[0, channel])
         torch.testing.assert_close(maps[case][1], defended.get_submodule(layer)(inputs)[0, channel])
     assert not torch.equal(*maps["uap"])
+
+
+@pytest.mark.parametrize("layer", ["conv3_1", "relu_conv1_1", "conv9"])
+def test_fig_5_needs_a_layer_with_a_unit(known: Known, layer: str) -> None:
+    with pytest.raises(StudyError, match=rf"layer '{layer}' of two has no unit: choose from conv1_1, conv2_1"):
+        feature_maps(known.suite, "two", layer, ["uap"], image=4)

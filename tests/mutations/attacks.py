@@ -72,8 +72,8 @@ MUTATIONS = (
     Mutation(
         "singular_fool takes one depth",
         f"{ATTACKS}/singular_fool.py",
-        "depths[k % len(depths)]",
-        "depths[0]",
+        "upto(network, *chosen[k % len(chosen)])",
+        "upto(network, *chosen[0])",
         (f"{DETAILS}::test_singular_fool_takes_its_depths_in_turn",),
     ),
     Mutation(
@@ -156,9 +156,9 @@ MUTATIONS = (
     ),
     Mutation(
         "gradients are for the whole bank",
-        f"{ATTACKS}/__init__.py",
-        "sum(gradients) / len(bank)",
-        "sum(gradients)",
+        f"{SHARED}/door.py",
+        "sum(counted) / len(bank)",
+        "sum(counted)",
         (f"{COMPARED}::test_the_work_of_an_attack_by_hand",),
     ),
     Mutation(

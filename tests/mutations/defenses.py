@@ -222,8 +222,8 @@ MUTATIONS = (
     Mutation(
         "the wrong share of old members",
         f"{REGENERATION}/hardening.py",
-        "round(count * first)",
-        "round(count * (1 - first))",
+        "round(count * old_bank_share)",
+        "round(count * (1 - old_bank_share))",
         (f"{HARDENING}::test_a_share_of_the_mixture_comes_from_the_first_bank",),
     ),
     Mutation(
@@ -249,7 +249,7 @@ MUTATIONS = (
     ),
     Mutation(
         "biases decay",
-        "regen_lib/training/recipe.py",
+        "regen_lib/training/loop.py",
         '"weight_decay": 0.0',
         '"weight_decay": recipe.weight_decay',
         (f"{UNITS}::test_optimizer_step_by_hand",),

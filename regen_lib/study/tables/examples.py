@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import predict
 from regen_lib.core.surgery import layer_inputs
@@ -40,9 +41,14 @@ def showcase(suite: Suite, name: str, attacks: Iterable[str], *, image: int) -> 
 
 
 def feature_maps(suite: Suite, name: str, layer: str, attacks: Iterable[str], *, image: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """Fig. 5: the most vulnerable filter of ``layer`` for one image, clean and under each attack: before and after its unit."""
-    regenerated = suite.defended[name]["ours"].get_submodule(layer)
-    assert isinstance(regenerated, Regenerated)
+    """Fig. 5: the most vulnerable filter of ``layer`` for one image, clean and under each attack: before and after its unit.
+
+    Two ``[H, W]`` for each case. :class:`StudyError` for a layer without a unit.
+    """
+    placed = {key: part for key, part in suite.defended[name]["ours"].named_modules() if isinstance(part, Regenerated)}
+    if layer not in placed:
+        raise StudyError(f"layer {layer!r} of {name} has no unit: choose from {', '.join(placed)}")
+    regenerated = placed[layer]
     x, added = cases(suite, name, attacks, image)
     channel, maps = int(regenerated.unit.channels[0]), {}
     for case, v in added.items():
