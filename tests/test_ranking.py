@@ -87,6 +87,7 @@ def test_projection(norm: float, inside: list[list[float]]) -> None:
     threat = Threat(norm, 5.0)
     small = torch.tensor(inside).view(1, 1, 1, 2)
     assert torch.equal(threat.project(small), small)
+    assert torch.equal(threat.project(small / 2), small / 2)
     big = small * 4
     expected = torch.tensor([[5.0, -5.0]]) if norm == float("inf") else torch.tensor([[3.0, -4.0]])
     torch.testing.assert_close(threat.project(big).flatten(1), expected)

@@ -22,6 +22,8 @@ def metrics(tmp_path: Path) -> Path:
     """Every file that the README is made from; those that its results do not need are empty."""
     for name in readme.FILES:
         pd.DataFrame({"attack": []}).to_csv(tmp_path / f"{name}.csv", index=False)
+    costs = pd.DataFrame([("caffenet", "ours", 7), ("vgg16", "ours", 9)], columns=["network", "defense", "parameters"])
+    costs.to_csv(tmp_path / "defense_costs.csv", index=False)
     for table in ("table2", "table3", "table5"):
         rows = []
         for network, less in (("caffenet", 0.0), ("vgg16", 0.1)):
@@ -70,3 +72,11 @@ def test_a_block_replaces_what_stood_between_its_markers() -> None:
         readme.insert(f"{begin}{begin}{end}", "results", "new")
     with pytest.raises(StudyError, match="once each"):
         readme.insert(f"{begin}{end}", "results", "new", writer="somebody.else")
+
+
+def test_inference_is_joined_where_it_was_measured(metrics: Path) -> None:
+    assert readme.read(metrics)["defense_costs"].inference.isna().tolist() == [True, True]
+    pd.DataFrame([("vgg16", "ours", 3.0)], columns=["network", "defense", "inference"]).to_csv(metrics / "inference.csv", index=False)
+    costs = readme.read(metrics)["defense_costs"]
+    assert list(costs.parameters) == [7, 9]
+    assert costs.inference.fillna(-1).tolist() == [-1, 3.0]

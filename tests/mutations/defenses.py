@@ -217,7 +217,7 @@ MUTATIONS = (
         f"{REGENERATION}/masking.py",
         "clean[:, self.channels])",
         "perturbed[:, self.channels])",
-        (f"{UNITS}::test_masking_some_against_brute_force",),
+        (f"{TABLES}::test_fig_3_masks_ranked_reversed_and_random_filters",),
     ),
     Mutation(
         "the wrong share of old members",

@@ -50,8 +50,9 @@ def read(metrics: Path) -> dict[str, pd.DataFrame]:
         raise StudyError(f"{metrics} lacks {', '.join(missing)}: run `dvc repro`")
     tables = {name: pd.read_csv(metrics / f"{name}.csv") for name in FILES}
     timed = metrics / "inference.csv"
-    inference = pd.read_csv(timed) if timed.is_file() else pd.DataFrame(columns=["network", "defense", "inference"], dtype=float)
-    tables["defense_costs"] = tables["defense_costs"].merge(inference, how="left")
+    costs = tables["defense_costs"]
+    measured = pd.read_csv(timed) if timed.is_file() else costs[["network", "defense"]].assign(inference=float("nan"))
+    tables["defense_costs"] = costs.merge(measured, on=["network", "defense"], how="left", validate="1:1")
     return tables
 
 
