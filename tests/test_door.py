@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from regen_lib import attacks
+from regen_lib.attacks._shared.door import grown
 from regen_lib.attacks.spgd import spgd
 from regen_lib.core.errors import StudyError, StudyWarning
+from regen_lib.core.perturbations import Bank, Threat
 from tests.test_contract import IMAGES, INF, OPTIONS, Wrap, attack, small
 
 NO_GRADIENT: dict[str, Callable[[Tensor], Tensor]] = {
@@ -78,3 +81,12 @@ def test_too_many_members_for_the_images() -> None:
     for name in OPTIONS:
         with pytest.raises(StudyError, match="17 perturbations from 16 images: each needs at least one"):
             attacks.find(name)(small().eval(), IMAGES.pixels, INF, seed=0, count=17)
+
+
+def test_a_small_perturbation_that_fools_as_asked_is_not_warned_of() -> None:
+    bank = Bank(torch.ones(1, 3, 4, 4), Threat(math.inf, 40.0, 0.5), "spgd", "n", "hash", 0, (0.5,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        grown(bank)
+    with pytest.warns(StudyWarning, match="norm 1, xi is 40"):
+        grown(replace(bank, fooling=(0.49,)))

@@ -73,7 +73,7 @@ def test_convolutions_and_activations_by_hand(form: str) -> None:
 
 
 class Odd(nn.Module):
-    """What an activation function does not follow at once: a sum in place, a fixed filter, a gate; and one that is no ReLU."""
+    """What an activation function does not follow at once: a sum in place, a fixed filter, a gate, values set; and one that is no ReLU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Odd(nn.Module):
         c = c * c.sigmoid()
         d = self.d(c)
         d[:, 0] = 0
-        return d.flatten(1)[:, :4]
+        return d.relu().flatten(1)[:, :4]
 
 
 def test_what_counts_as_an_activation() -> None:

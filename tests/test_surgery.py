@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 from torch.nn.utils import weight_norm as weight_norm_by_hook
 
+from regen_lib.attacks._shared.activations import convolutions
 from regen_lib.core.depth import at_depth, upto
 from regen_lib.core.errors import StudyError
 from regen_lib.core.inference import predict
@@ -36,7 +37,8 @@ class Twice(nn.Module):
 
 def test_a_convolution_that_runs_twice() -> None:
     network, x = seeded(Twice), PIXELS.float()
-    assert upto(network, *at_depth(network, x, 0.6))(x).shape == (16, 3, 15, 13)
+    second = network.conv(network.relu(network.conv(x / 64)))
+    assert torch.equal(upto(network, *at_depth(network, x, 0.6))(x), second)
     defended = regenerate(network, ["conv"], generator=rng())
     assert defended.conv is defended.again
     unit = units(defended)["conv"]
@@ -144,7 +146,7 @@ class Keeps(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.features = self.conv(x).relu()
-        self.all = {"features": [self.features]}
+        self.all = {"features": [self.features * 2]}
         return self.last(self.features.mean((2, 3)))
 
 
@@ -195,3 +197,12 @@ def test_units_and_masks_in_wrapped_networks() -> None:
         found = observed_noise(written, [f"{prefix}3"], PIXELS, v)[f"{prefix}3"]
         for one, other in zip(found, noise, strict=True):
             torch.testing.assert_close(one, other)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("kind", [normalised, parametrised])
+def test_a_convolution_whose_weight_is_computed_is_seen(kind: Callable[[nn.Conv2d], nn.Conv2d]) -> None:
+    network = seeded(lambda: nn.Sequential(kind(nn.Conv2d(3, 8, 3)), nn.ReLU()))
+    with convolutions(network) as seen:
+        network(PIXELS.float())
+        torch.testing.assert_close(seen[0], network[0](PIXELS.float()))

@@ -38,7 +38,8 @@ class Watch(TorchFunctionMode):
         first = args[0] if args and isinstance(args[0], Tensor) else kwargs.get("input")
         place = self.waits.get(first) if isinstance(first, Tensor) else None
         kind = name.strip("_")
-        if isinstance(first, Tensor) and writes(name, args, kwargs) and not (self.rectified and place is not None and kind in ACTIVATIONS):
+        written = isinstance(first, Tensor) and writes(name, args, kwargs)
+        if isinstance(first, Tensor) and written and not (self.rectified and place is not None and kind in ACTIVATIONS):
             self.keep(first)
         output = func(*args, **kwargs)
         if kind == "conv2d" and isinstance(output, Tensor) and (self.inside or isinstance(weight_of(args, kwargs), nn.Parameter)):
@@ -46,7 +47,7 @@ class Watch(TorchFunctionMode):
             self.seen.append(output)
         elif self.rectified and isinstance(output, Tensor) and kind in (ACTIVATIONS | SAME | AFFINE):
             self.follow(kind, args, place, output)
-        elif output is first and isinstance(first, Tensor):
+        elif isinstance(first, Tensor) and (written or output is first):
             self.waits.pop(first, None)
         return output
 
