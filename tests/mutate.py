@@ -119,13 +119,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="TEXT", help="mutations with this text in their name or file")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (default: one per core)")
     options = parser.parse_args(arguments)
-    os.environ |= {"OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "1", "MPLBACKEND": "agg"}
-    for name in HEAVY:
-        importlib.import_module(name)
     mutations = chosen(options.only)
     if not mutations:
         print(f"error: no mutation has {options.only!r} in its name or file", file=sys.stderr)
         return 2
+    os.environ |= {"OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "1", "MPLBACKEND": "agg"}
+    for name in HEAVY:
+        importlib.import_module(name)
     tests = sorted({test for mutation in mutations for test in mutation.tests})
     if Trial(None, tests).end() != "survived":
         print("error: these tests fail without a mutation: mend them first", ", ".join(tests), file=sys.stderr)
