@@ -43,6 +43,7 @@ def test_pgd_finds_the_optimum_of_a_linear_network() -> None:
     toward = weight[y] - weight[1 - y]
     resists = ((toward * x).sum(1) - EPSILON * toward.abs().sum(1)) > 0
     assert 0.05 < float(resists.float().mean()) < 0.6
+    assert home_ground.PGD_STEPS == 10  # a linear network's optimum is one step away
     for defense in given.defenses:
         row = measured(given, defense, "PGD top-1")
         assert row.value == pytest.approx(float(resists.float().mean()))
@@ -68,6 +69,16 @@ def test_what_the_detector_finds(network: nn.Module, bias: float, share: float) 
     detector.bias.fill_(bias)
     given = suite(linear_network(draw(2, 36), torch.zeros(2), SHAPE), rival="prn_det", defended=detector)
     assert [measured(given, "prn_det", measure).value for measure in ("found", "false alarms")] == [share, share]
+
+
+def test_found_is_of_perturbed_images_and_alarms_of_clean_ones(network: nn.Module) -> None:
+    """A detector that calls an image perturbed where a value is above 255."""
+    detector = prn_det(network, channels=1, size=6, maps=4, blocks=1)
+    detector.perturbed = lambda x: x.flatten(1).amax(1) > 255
+    bright = suite(linear_network(draw(2, 36), torch.zeros(2), SHAPE), rival="prn_det", defended=detector, v=torch.full((1, *SHAPE), 60.0))
+    top = bright.images.pixels.flatten(1).amax(1) > 195
+    assert measured(bright, "prn_det", "found").value == pytest.approx(float(top.float().mean()))
+    assert measured(bright, "prn_det", "false alarms").value == 0.0
 
 
 class Parity(nn.Module):

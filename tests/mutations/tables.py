@@ -190,7 +190,7 @@ MUTATIONS = (
         f"{TABLES}/home_ground.py",
         '("false alarms", x)',
         '("false alarms", x + v[choice])',
-        (f"{RIVALS}::test_what_the_detector_finds",),
+        (f"{RIVALS}::test_found_is_of_perturbed_images_and_alarms_of_clean_ones",),
     ),
     Mutation(
         "the verdict's best attack",
