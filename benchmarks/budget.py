@@ -58,7 +58,7 @@ def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], d
     """A row for every defence and share, one network."""
     seed = params["study"]["seed"]
     network = load_network(data / f"networks/{name}.safetensors")
-    folder, images = data / "banks" / name, splits["validation"].first(JUDGES)
+    folder, images = data / "banks/uaps" / name, splits["validation"].first(JUDGES)
     banks = {"tuning": load_bank(folder / "tuning.safetensors", network=network)}
     material = Material(splits["train"], load_bank(folder / "train.safetensors", network=network), tuple(params["units"][name]))
     bare = predict(network, images.pixels)

@@ -70,7 +70,7 @@ def measure(options: argparse.Namespace) -> None:
     done = earlier(options.table, plans)
     for plan in tqdm(plans, desc="trainings"):
         name = plan["network"]
-        network, folder = load_network(options.data / f"networks/{name}.safetensors"), options.data / "banks" / name
+        network, folder = load_network(options.data / f"networks/{name}.safetensors"), options.data / "banks/uaps" / name
         material = Material(splits["train"], load_bank(folder / "train.safetensors", network=network), tuple(params["units"][name]))
         defended = trained(params, network, material, plan)
         bank = load_bank(folder / f"{spec['targeted']}.safetensors", network=network)

@@ -27,7 +27,7 @@ from regen_lib.regeneration.hardening import harden
 from regen_lib.study.params import load_params
 from regen_lib.training.recipe import Recipe
 
-KEYS = ("probability", "first", "seed")  # what names a training
+KEYS = ("probability", "old_bank_share", "seed")  # what names a training
 START = 45000  # the attacker's first training image: after those of the attacks in training
 TARGET = Path("benchmarks/results/hardening.csv")
 
@@ -37,8 +37,8 @@ def hardened(
 ) -> Iterator[nn.Module]:
     """The network with its units as each round of notebook 07a leaves them, by a ``plan`` of KEYS; first as they were."""
     name, spec = params["secondary"]["fig6_network"], params["secondary"]["training"]
-    bank = load_bank(data / f"banks/{name}/train.safetensors", network=network)
-    defended = load_units(data / f"units/{name}/ours.safetensors", network)
+    bank = load_bank(data / f"banks/uaps/{name}/train.safetensors", network=network)
+    defended = load_units(data / f"units/ours/{name}.safetensors", network)
     yield defended
     recipe = Recipe(**spec["recipe"])
     for _ in harden(defended, bank, splits, spec["attacks"], recipe, rounds=rounds, count=spec["count"], name=name, **plan):
@@ -64,14 +64,14 @@ def measure(options: argparse.Namespace) -> None:
     start(params["study"]["threads"])
     spec = params["secondary"]["training"]
     splits = load_images(options.data / "images.safetensors")
-    first = spec["first"] if options.first is None else options.first
+    kept = spec["old_bank_share"] if options.old_bank_share is None else options.old_bank_share
     shares = options.probabilities or [spec["probability"]]
-    plans = [dict(zip(KEYS, (share, first, seed), strict=True)) for seed in options.seeds for share in shares]
+    plans = [dict(zip(KEYS, (share, kept, seed), strict=True)) for seed in options.seeds for share in shares]
     done = earlier(options.table, plans)
     for plan in tqdm(plans, desc="trainings"):
         for row in rows(params, splits, options.data, plan, options.after or [spec["rounds"]]):
             done.append(row)
-            write_table(options.table, pd.concat(done, ignore_index=True).sort_values(["probability", "first", "rounds", "seed"]))
+            write_table(options.table, pd.concat(done, ignore_index=True).sort_values(["probability", "old_bank_share", "rounds", "seed"]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.hardening", description="Fig. 6's attacker against units hardened with other seeds, rounds and shares."
     )
     parser.add_argument("--probabilities", nargs="+", type=float, help="shares of perturbed images (default: that of params.yaml)")
-    parser.add_argument("--first", type=float, help="share of the mixture from the units' own bank (default: that of params.yaml)")
+    parser.add_argument("--old-bank-share", type=float, help="share of the mixture from the units' own bank (default: that of params.yaml)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of training and attack (default: 0 1 2)")
     parser.add_argument("--after", nargs="+", type=int, help="rounds after which to attack (default: the last)")
     return control(parser, measure, TARGET, arguments)

@@ -156,7 +156,7 @@ def hardening(table: pd.DataFrame, chosen: Mapping[str, Any]) -> str:
     head = "| perturbed images | of them by the first bank | rounds | best fooling ratio, own images | validation images "
     head += f"| points of clean top-1 lost | at or under the paper's {limit:g} |"
     lines = [head, "|---|---|---|---|---|---|---|"]
-    keys = ["probability", "first", "rounds"]
+    keys = ["probability", "old_bank_share", "rounds"]
     settled = tuple(chosen[key] for key in keys)
     table = table.sort_values("seed").assign(lost=100 * (table.undefended - table.clean_accuracy))
     for key, part in table.groupby(keys):

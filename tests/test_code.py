@@ -115,3 +115,13 @@ def test_a_new_attack_is_a_file_and_a_row(copied: Path) -> None:
     after = stamps(copied)
     assert differing(before, after) == {"unseen-checkers"}
     assert "regen_lib/attacks/checkers.py" in json.loads(after["unseen-checkers"])["code"]
+
+
+def test_data_beside_a_module_count(tmp_path: Path) -> None:
+    module, beside = tmp_path / "paper.py", tmp_path / "paper.csv"
+    module.write_text("x = 1\n")
+    beside.write_text("a\n1\n")
+    before = code.read(module)
+    code.read.cache_clear()
+    beside.write_text("a\n2\n")
+    assert code.read(module)[0] != before[0]

@@ -77,11 +77,11 @@ def test_hardening_is_attacked_after_the_rounds_asked_for(
 def test_other_trainings_keep_their_rows(tmp_path: Path) -> None:
     measured = [plan(0.5, 0.5, 0), plan(0.7, 0.5, 1)]
     assert earlier(tmp_path / "t.csv", measured) == []
-    pd.DataFrame({"probability": [0.5, 0.5, 0.7, 0.5], "first": [0.5, 0.5, 0.5, 0.25], "seed": [0, 1, 0, 0]}).to_csv(
+    pd.DataFrame({"probability": [0.5, 0.5, 0.7, 0.5], "old_bank_share": [0.5, 0.5, 0.5, 0.25], "seed": [0, 1, 0, 0]}).to_csv(
         tmp_path / "t.csv", index=False
     )
     (kept,) = earlier(tmp_path / "t.csv", measured)
-    assert list(zip(kept.probability, kept["first"], kept.seed, strict=True)) == [(0.5, 0.5, 1), (0.7, 0.5, 0), (0.5, 0.25, 0)]
+    assert list(zip(kept.probability, kept.old_bank_share, kept.seed, strict=True)) == [(0.5, 0.5, 1), (0.7, 0.5, 0), (0.5, 0.25, 0)]
 
 
 def test_patient_attackers_are_the_studys_with_more_passes() -> None:

@@ -36,7 +36,7 @@ def test_hardening_trains_units_alone_and_keeps_the_old_members(network: nn.Modu
     bank, defended = random_signs(network, images.pixels, WIDE, seed=0, count=3), defend(network)
     frozen, before = weights_hash(network), {name: weights_hash(unit) for name, unit in units(defended).items()}
     attacks = {"spgd": {**SPEC, "options": {"passes": 2, "batch": 8}}}
-    plan = {"rounds": 2, "count": 8, "probability": 0.5, "first": 0.5, "seed": 0, "name": "t"}
+    plan = {"rounds": 2, "count": 8, "probability": 0.5, "old_bank_share": 0.5, "seed": 0, "name": "t"}
     history = list(harden(defended, bank, {"train": images}, attacks, Recipe(1, 0.05, batch=16), **plan))
     assert weights_hash(network) == frozen
     assert all(weights_hash(unit) != before[name] for name, unit in units(defended).items())

@@ -71,8 +71,8 @@ def test_the_readmes_table_of_less_training() -> None:
 def test_the_readmes_table_of_hardening() -> None:
     rows = [(0.5, 5, 1, 0.43, 0.4, 0.89), (0.5, 5, 0, 0.4, 0.38, 0.9), (0.7, 5, 0, 0.42, 0.3, 0.88)]
     table = pd.DataFrame(rows, columns=["probability", "rounds", "seed", "fooling_own", "fooling_ratio", "clean_accuracy"])
-    table = table.assign(undefended=0.91, first=0.25, network="vgg16", images=5000, machine="a processor")
-    lines = hardening(table, {"probability": 0.7, "first": 0.25, "rounds": 5}).splitlines()
+    table = table.assign(undefended=0.91, old_bank_share=0.25, network="vgg16", images=5000, machine="a processor")
+    lines = hardening(table, {"probability": 0.7, "old_bank_share": 0.25, "rounds": 5}).splitlines()
     assert lines[2] == "| 0.5 | 0.25 | 5 | 0.40 · 0.43 | 0.38 · 0.40 | 1.0 · 2.0 | 1 of 2 |"
     assert lines[3] == "| **0.7** | **0.25** | **5** | 0.42 | 0.30 | 3.0 | 1 of 1 |"
     chosen = "at most 0.42 on its own images, 3.0 points of clean top-1 lost in the mean"

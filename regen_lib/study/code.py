@@ -108,10 +108,11 @@ def hashes(modules: set[str]) -> dict[str, str]:
 
 @cache
 def read(file: Path) -> tuple[str, tuple[str, ...]]:
-    """The hash of a module's code, and what it imports."""
+    """The hash of a module's code, with the data that lie beside it under its name (paper.csv), and what it imports."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    needs = tuple(sorted(imports(tree)))  # before plain() takes the docstrings out
-    return digest(plain(tree)), needs
+    needs = tuple(sorted(imports(tree)))
+    beside = sorted(path for path in file.parent.glob(f"{file.stem}.*") if path.suffix != ".py" and path.is_file())
+    return digest("\n".join([plain(tree), *(path.read_text(encoding="utf-8") for path in beside)])), needs
 
 
 @cache
