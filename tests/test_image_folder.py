@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2.functional import pil_to_tensor
 
@@ -17,6 +17,8 @@ from regen_lib.core.images import load_images
 from regen_lib.data import decoding
 from regen_lib.data.image_folder import Streamed, balanced, decode, listing
 from regen_lib.data.sources import prepare
+from regen_lib.training.loop import fit
+from regen_lib.training.recipe import Recipe
 
 NAMES = ("n01", "n02", "n03")
 OPTIONS: dict[str, dict[str, Any]] = {"trees": {"train": "all", "validation": "all", "test": "all"}, "counts": {"train": 6, "test": 0}}
@@ -178,3 +180,13 @@ def test_streams_decode_ahead(raw: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (raw / "all/n01/00.JPEG").write_bytes(b"no image")
     with pytest.raises(StudyError, match=r"00\.JPEG cannot be decoded"):
         list(stream.batches([torch.tensor([0])], torch.Generator()))
+
+
+def test_a_stream_can_be_trained_on(raw: Path) -> None:
+    stream = Streamed(raw / "all")
+    network = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(3 * 49, 3))
+    before = network[2].weight.clone()
+    assert len(fit(network, [network], stream, Recipe(1, 1e-4, batch=5), seed=0, name="stream")) == 1
+    assert not torch.equal(network[2].weight, before)
+    assert stream.pixels.shape == (4, 3, 224, 224)
+    assert stream.pixels.dtype == torch.uint8

@@ -15,7 +15,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import pil_to_tensor, resize
+from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
 
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
@@ -24,6 +24,7 @@ from regen_lib.core.images import as_input
 WORKERS = os.cpu_count() or 1
 SUFFIXES = (".jpg", ".jpeg", ".png")
 AHEAD = 2  # batches
+SAMPLE = 4  # images
 SIDE, CROP = 256, 224  # pixels: the shorter side after resizing, and what is cut out of it
 
 
@@ -107,6 +108,11 @@ class Streamed:
 
     def __len__(self) -> int:
         return len(self.found)
+
+    @property
+    def pixels(self) -> Tensor:
+        """The first few images, uint8 ``[n, 3, 224, 224]``, their centres: what a training looks at before it begins."""
+        return torch.stack([center_crop(decode(file, square=False)[0], [CROP, CROP]) for file in self.found.files[:SAMPLE]])
 
     def first(self, count: int) -> "Streamed":
         """The first ``count`` images; :class:`StudyError` where there are fewer."""
