@@ -47,7 +47,7 @@ def test_the_readmes_lines_on_a_second_run(tmp_path: Path) -> None:
     assert "hardened for 3 rounds (Fig. 6): best fooling ratio 0.40 on its own images, 0.20 on test images" in text
     assert "of the targeted success on VGG-16 and VGG-16. Pixel Deflection's draws under UAPs: top-1 at most 0.020 apart" in text
     assert "took 2.5 times" in text
-    assert "Fig. S2, on 4,000 test images)" in text
+    assert "(Table 1, on 4,000 test images)" in text
 
 
 def test_the_readmes_table_of_less_training() -> None:
