@@ -226,3 +226,17 @@ def test_command_line_errors(capsys: pytest.CaptureFixture[str], monkeypatch: py
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     assert main(["run", "nowhere", "--as", "here", "--section", "images"]) == 2
     assert "nowhere.ipynb is missing" in capsys.readouterr().err
+
+
+def test_an_executed_notebook_has_the_same_bytes_on_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an output of its stage: no times, no progress bars, no drawn names of cells."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "load_params", lambda path: PARAMS)
+    notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", "import sys\nprint(images)\nprint('a bar', file=sys.stderr)")
+    found = []
+    for _ in range(2):
+        assert main(["run", "n", "--as", "here", "--section", "part"]) == 0
+        found.append((tmp_path / "executed/here.ipynb").read_text())
+    assert found[0] == found[1]
+    assert "a bar" not in "".join(str(cell["outputs"]) for cell in nbformat.reads(found[0], 4).cells)
+    assert "'7\\n'" in str(nbformat.reads(found[0], 4).cells[-1]["outputs"])

@@ -124,6 +124,8 @@ def tidied(path: Path) -> int | None:
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"  # papermill draws one
     for cell in code:
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     replace(path, nbformat.writes(notebook))  # type: ignore[no-untyped-call]
