@@ -19,7 +19,6 @@ import nbformat
 from dvc.repo import Repo
 
 from regen_lib.attacks import ATTACKS
-from regen_lib.core.errors import StudyError
 from regen_lib.defenses import RIVALS
 from regen_lib.networks import NETWORKS
 from regen_lib.study.stage import CODE, Stage, parsed, replace
@@ -153,14 +152,3 @@ def plain(tree: ast.AST) -> str:
 def digest(text: str) -> str:
     """The first half of a SHA-256: enough to tell versions of one file apart, and short enough to compare by eye."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def changed(old: Path, new: Mapping[str, Any]) -> list[str]:
-    """What differs between a stage's file and what would be written now: why the stage would run again."""
-    if not old.is_file():
-        raise StudyError(f"{old} is missing: run `python -m regen_lib.study code` first")
-    before = json.loads(old.read_text(encoding="utf-8"))
-    keys = sorted({*before["code"], *new["code"]})
-    parts = [key for key in keys if before["code"].get(key) != new["code"].get(key)]
-    values = json.loads(json.dumps(new["parameters"]))
-    return parts + (["parameters"] if before["parameters"] != values else [])

@@ -134,7 +134,7 @@ def tidied(path: Path) -> int | None:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write to a temporary name, then rename."""
+    """Write to a temporary name, then rename: core.storage's for a process that should not wait for torch."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
