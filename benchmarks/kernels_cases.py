@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -92,6 +92,26 @@ def unit_ends(count: int, channels: int, ranked: int, side: int, dtype: torch.dt
     ends = (regenerate.gather_kernel, regenerate.gather_twin), (regenerate.scatter_kernel, regenerate.scatter_twin)
     yield Case("unit, first convolution", size, dtype, *ends[0], inwards, once + dtype.itemsize * rows * ranked)
     yield Case("unit, last convolution", size, dtype, *ends[1], outwards, once + 2 * dtype.itemsize * rows * ranked)
+
+
+def slopes(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The gradients of the sum of squares of what ``function`` gives, by all its arguments that can have some, end to end."""
+
+    def run(*arguments: Tensor) -> Tensor:
+        leaves = [each.requires_grad_() if each.is_floating_point() else each for each in arguments]
+        with torch.enable_grad():
+            loss = function(*leaves).square().sum()
+        return torch.cat([slope.flatten() for slope in torch.autograd.grad(loss, [each for each in leaves if each.requires_grad])])
+
+    return run
+
+
+def unit_slopes(count: int, channels: int, ranked: int, side: int) -> Iterator[Case]:
+    """Both ends of a unit, forward and backward, by the doors that choose between kernel and twin."""
+    first, last = unit_ends(count, channels, ranked, side)
+    doors = (regenerate.gather_conv, regenerate.gather_twin), (regenerate.scatter_conv, regenerate.scatter_twin)
+    for case, (door, twin) in zip((first, last), doors, strict=True):
+        yield replace(case, kernel=f"{case.kernel}, backward", fused=slopes(door), twin=slopes(twin))
 
 
 def nearest(count: int, others: int, shape: Sequence[int], layout: torch.memory_format = torch.contiguous_format) -> Case:
@@ -185,6 +205,8 @@ def odd() -> Iterator[Case]:
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         for sizes in ((1, 4, 3, 3), (2, 13, 6, 5), (3, 70, 40, 9), (7, 64, 32, 13), (2, 256, 96, 15)):
             yield from unit_ends(*sizes, dtype)
+    for case in ((2, 13, 6, 5), (16, 128, 64, 28)):
+        yield from unit_slopes(*case)
     for count, others, shape in ((1, 1, (1, 3, 3)), (5, 3, (3, 21, 33)), (33, 9, (3, 37, 29))):
         yield from (nearest(count, others, shape, layout) for layout in (torch.contiguous_format, LAST))
     for norm in (math.inf, 2.0):

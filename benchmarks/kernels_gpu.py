@@ -10,6 +10,7 @@ import argparse
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Te
 
 
 def apart(case: Case, rng: torch.Generator) -> float:
-    """``||out - reference|| / ||reference||``, the largest over what the kernel gives; outputs are full of NaN before it runs."""
+    """``||out - reference|| / ||reference||``, the largest over what the kernel gives (:func:`check` poisons outputs)."""
     arguments = case.draw(rng)
     expected = outcome(case.twin, fresh(arguments, double=True))
     found = outcome(case.fused, fresh(arguments))
@@ -55,18 +56,29 @@ def apart(case: Case, rng: torch.Generator) -> float:
     return float(torch.stack(ratios).max())  # NaN, if there is one
 
 
+@contextmanager
+def poisoned() -> Iterator[None]:
+    """Within, new tensors that nobody has written to are full of NaN."""
+    settings = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = settings.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    settings.fill_uninitialized_memory = True  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        settings.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
 def check(device: torch.device, chosen: Sequence[Case], rng: torch.Generator) -> list[str]:
     """The cases whose kernel is wrong, in words."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
     wrong = []
-    try:
+    with poisoned(), torch.no_grad():
         for case in chosen:
             found = apart(case, rng)
             if not found <= LIMITS[case.dtype]:
                 wrong.append(f"{case.kernel}, {case.size}, {case.dtype}: off by {found:.2g}, at most {LIMITS[case.dtype]:g} allowed")
-    finally:
-        torch.use_deterministic_algorithms(False)
     print(f"{len(chosen)} cases checked on {device.type}, {len(wrong)} wrong", *wrong, sep="\n", flush=True)
     return wrong
 
