@@ -1,9 +1,13 @@
 """The README's section on the kernels and loops as timed on a GPU, from the tables that were written there, as far as they are there."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+Row = Mapping[Any, Any]
 KERNELS, LOOPS = "kernels_gpu.csv", "loops_gpu.csv"
 RIVALS = ("eager", "compiled", "tuned")
 
@@ -22,37 +26,36 @@ def folded(title: str, table: pd.DataFrame, lines: list[str]) -> str:
     return "\n".join([f"<details><summary>{machine}: {title}</summary>", "", *lines, "", "</details>"])
 
 
-def ratios(part: pd.DataFrame) -> list[float]:
-    """How many times the kernel's time its rivals' take, in all ways in which both were measured; ``part`` is indexed by form."""
-    columns, rivals = ("microseconds", "replayed_microseconds"), part.index.intersection(RIVALS)
-    found = [part.loc[rival, column] / part.loc["kernel", column] for rival in rivals for column in columns]
-    return [ratio for ratio in found if not pd.isna(ratio)]
+def ratios(forms: Mapping[str, Row]) -> list[float]:
+    """How many times the kernel's time its rivals' take, in all ways in which both were measured."""
+    columns = ("microseconds", "replayed_microseconds")
+    found = [forms[rival][column] / forms["kernel"][column] for rival in RIVALS if rival in forms for column in columns]
+    return [ratio for ratio in found if not math.isnan(ratio)]
 
 
 def kernels(table: pd.DataFrame) -> str:
     """Microseconds of every form; how many times the kernel's the fastest rival takes; the share of a copy's bandwidth."""
-    forms = ["kernel", *(form for form in RIVALS if form in set(table.form))]
+    names = ["kernel", *(form for form in RIVALS if form in set(table.form))]
     lines = [
-        f"| operation | size | type | {' | '.join(f'{form}, µs' for form in forms)} | fastest rival / kernel | of a copy's bandwidth |"
+        f"| operation | size | type | {' | '.join(f'{name}, µs' for name in names)} | fastest rival / kernel | of a copy's bandwidth |"
     ]
-    lines.append("|---" * (5 + len(forms)) + "|")
+    lines.append("|---" * (5 + len(names)) + "|")
     ahead = 0
     cases = table.groupby(["kernel", "size", "dtype"], sort=False)
     for key, rows in cases:
-        part = rows.set_index("form")
-        times = [time(part.loc[form]) if form in part.index else "" for form in forms]
-        least = min(ratios(part), default=float("nan"))
+        forms: dict[str, Row] = {row["form"]: row for row in rows.to_dict("records")}
+        times = [time(forms[name]) if name in forms else "" for name in names]
+        least = min(ratios(forms), default=math.nan)
         ahead += least > 1
-        lines.append(f"| {' | '.join([*map(str, key), *times])} | {least:.2f} | {100 * part.loc['kernel'].share_of_copy:.0f} % |")
+        lines.append(f"| {' | '.join([*map(str, key), *times])} | {least:.2f} | {100 * forms['kernel']['share_of_copy']:.0f} % |")
     title = f"kernels faster in {ahead} of {len(cases)} cases; a copy moves {table.copy_gb_per_second.iloc[0]:,.0f} GB/s"
     return folded(title, table, lines)
 
 
-def time(row: pd.Series) -> str:
+def time(row: Row) -> str:
     """As called, and replayed in a CUDA graph."""
-    if pd.isna(row.microseconds):
-        return "-"
-    return f"{row.microseconds:.3g}" + ("" if pd.isna(row.replayed_microseconds) else f" <sub>{row.replayed_microseconds:.3g}</sub>")
+    called, replayed = row["microseconds"], row["replayed_microseconds"]
+    return "-" if pd.isna(called) else f"{called:.3g}" + ("" if pd.isna(replayed) else f" <sub>{replayed:.3g}</sub>")
 
 
 def loops(table: pd.DataFrame) -> str:
