@@ -44,11 +44,11 @@ def once(turn: Turn, device: torch.device) -> float:
         turn()
         return time.perf_counter() - begun
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()  # type: ignore[no-untyped-call]
+    begin.record()
     turn()
-    end.record()  # type: ignore[no-untyped-call]
-    end.synchronize()  # type: ignore[no-untyped-call]
-    return float(begin.elapsed_time(end)) / 1e3  # type: ignore[no-untyped-call]
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1e3
 
 
 def median(turn: Turn, device: torch.device) -> float:

@@ -13,6 +13,7 @@ from regen_lib.kernels import deepfool_step, perturb, regenerate, universal_step
 
 LIMITS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}  # of ||out - reference|| / ||reference||
 Arguments = tuple[Any, ...]
+Operation = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,10 @@ def slopes(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def unit_slopes(count: int, channels: int, ranked: int, side: int) -> Iterator[Case]:
     """Both ends of a unit, forward and backward, by the doors that choose between kernel and twin."""
     first, last = unit_ends(count, channels, ranked, side)
-    doors = (regenerate.gather_conv, regenerate.gather_twin), (regenerate.scatter_conv, regenerate.scatter_twin)
+    doors: tuple[tuple[Operation, Operation], ...] = (
+        (regenerate.gather_conv, regenerate.gather_twin),
+        (regenerate.scatter_conv, regenerate.scatter_twin),
+    )
     for case, (door, twin) in zip((first, last), doors, strict=True):
         yield replace(case, kernel=f"{case.kernel}, backward", fused=slopes(door), twin=slopes(twin))
 
