@@ -79,7 +79,7 @@ def test_the_readmes_tables_of_a_gpu(tmp_path: Path) -> None:
     machine = "a card, driver 1, torch 2, Triton 3, Python 4"
     assert lines[0] == f"<details><summary>{machine}: kernels faster in 0 of 1 cases; a copy moves 3,000 GB/s</summary>"
     assert lines[4] == "| k | s | d | 10 <sub>8</sub> | 40 <sub>30</sub> | 30 <sub>6</sub> | - | 0.75 | 90 % |"
-    rows = [("l", "float32", "eager", 1000.0), ("l", "float32", "kernels", 2000.0), ("l", "bfloat16", "eager", 3000.0)]
-    table = pd.DataFrame(rows, columns=["loop", "precision", "form", "images_per_second"]).assign(**about)
+    rates = [("l", "float32", "eager", 1000.0), ("l", "float32", "kernels", 2000.0), ("l", "bfloat16", "eager", 3000.0)]
+    table = pd.DataFrame(rates, columns=["loop", "precision", "form", "images_per_second"]).assign(**about)
     table.to_csv(tmp_path / gpu_sheet.LOOPS, index=False)
     assert gpu_sheet.block(tmp_path).splitlines()[-4:-2] == ["| l | float32 | 1,000 | 2,000 |", "| l | bfloat16 | 3,000 | - |"]
