@@ -10,6 +10,7 @@ from regen_lib.study.rows import (
     Fraction,
     Name,
     NetworkSection,
+    Positions,
     RecipeSection,
     Rival,
     Section,
@@ -78,10 +79,8 @@ class Training(Section):
     residual: float = Field(ge=0, le=1)
     calibration: int | None = Field(ge=1)
     stream: str | None
+    target: Literal["labels", "outputs"]
     variants: dict[str, Variant] = Field(min_length=1)
-
-
-Positions = list[str] | dict[str, Annotated[int, Field(ge=1)]]  # convolutions, or convolutions with the width of each unit
 
 
 class StrengthsSection(BanksSection):
@@ -174,6 +173,8 @@ class RealImages(Section):
 
     images: int = Field(ge=1)
     attacks: list[str] = Field(min_length=1)
+    variants: list[str]
+    reads: Literal["units/ours", "ablation"]  # the folder of data that holds the variants
 
 
 class Params(Section):
