@@ -26,6 +26,7 @@ class Study(Section):
     seed: int = Field(ge=0)
     threads: int = Field(ge=1)
     memory_format: Literal["channels_last", "contiguous"]
+    tf32: bool = False  # a GPU's float32 products with ten bits of each factor: one and a half times as fast
     networks: list[Name] = Field(min_length=1)
 
 
