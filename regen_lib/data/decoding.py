@@ -21,8 +21,9 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
 from regen_lib.core.storage import FORMAT, KEY, read_tensors, write_tensors
-from regen_lib.data.image_folder import CROP, WORKERS, Listing, balanced, decode, listing
+from regen_lib.data.image_folder import CROP, SIDE, WORKERS, Listing, balanced, decode, listing
 
+SPLITS = ("train", "validation", "test", "others")  # others: images of classes that no training image has
 SIZE = 500  # images decoded between two saves
 BYTES = {"labels": 8, "pixels": 3 * CROP * CROP}  # of one image
 
@@ -35,11 +36,12 @@ class Shard:
     files: tuple[Path, ...]
     classes: tuple[int, ...]
     square: bool
+    side: int
     folder: Path
 
     @property
     def path(self) -> Path:
-        name = hashlib.sha256(repr((self.square, [str(file) for file in self.files], self.classes)).encode()).hexdigest()
+        name = hashlib.sha256(repr((self.square, self.side, [str(file) for file in self.files], self.classes)).encode()).hexdigest()
         return self.folder / f"{self.split}-{name[:24]}.safetensors"
 
     def write(self, pool: ThreadPoolExecutor) -> None:
@@ -56,7 +58,7 @@ class Shard:
     def decoded(self, file: Path) -> tuple[Tensor | None, str]:
         """One image, its centre cut out, and the mode it was stored in; or nothing, and the reason."""
         try:
-            pixels, mode = decode(file, square=self.square)
+            pixels, mode = decode(file, square=self.square, side=self.side)
         except StudyError as error:
             return None, str(error)
         return center_crop(pixels, [CROP, CROP]), mode
@@ -77,20 +79,22 @@ def prepare(
     counts: Mapping[str, int],
     classes: str | None = None,
     square: bool = False,
+    side: int = SIDE,
     unreadable: str = "stop",
 ) -> tuple[str, ...]:
-    """Decode the splits ``train``, ``validation`` and ``test`` into ``target``; returns the names of the classes.
+    """Decode the splits ``train``, ``validation``, ``test`` and, where ``trees`` names it, ``others``; returns the names of the classes.
 
     ``trees`` says where below ``raw`` each split comes from, ``counts`` how many images ``train`` and ``test`` get (0: all that
     are left). Splits of one tree share no image; each has the classes as evenly as can be. ``classes``: a JSON list of (folder,
-    name), in the network's order. Work is saved every 500 images, and goes on from there after a kill. A file that cannot be
+    name), in the network's order. ``side``: the shorter side after resizing, before the centre is cut out (224: images that are
+    224 x 224 stay as they are). Work is saved every 500 images, and goes on from there after a kill. A file that cannot be
     decoded is named: ``unreadable`` = stop ends with an error, drop goes on without it.
     """
     known = json.loads((raw / classes).read_text()) if classes else None
     plan = planned(raw, trees, {**counts, "validation": validation}, [folder for folder, _ in known] if known else None, seed)
     folder = target.with_name(f"{target.name}.parts")
     shards = [
-        Shard(split, tree.files[start : start + SIZE], tree.classes[start : start + SIZE], square, folder)
+        Shard(split, tree.files[start : start + SIZE], tree.classes[start : start + SIZE], square, side, folder)
         for split, tree in plan.items()
         for start in range(0, len(tree), SIZE)
     ]
@@ -110,11 +114,13 @@ def planned(raw: Path, trees: Mapping[str, str], counts: Mapping[str, int], know
     """Which images each split gets; :class:`StudyError` where a tree has too few."""
     left: dict[str, Listing] = {}
     plan: dict[str, Listing] = {}
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
+        if split not in trees:
+            continue
         tree = trees[split]
         if tree not in left:
             left[tree] = (found := listing(raw / tree, known)).pick(balanced(found.classes, generator(seed, tree)))
-        count = counts[split] or len(left[tree])
+        count = counts.get(split) or len(left[tree])
         if count > len(left[tree]) or not count:
             raise StudyError(f"{raw / tree}: {count} images asked for as {split}, {len(left[tree])} are left: lower the counts")
         plan[split], left[tree] = left[tree].pick(range(count)), left[tree].pick(range(count, len(left[tree])))

@@ -82,10 +82,10 @@ def balanced(classes: Sequence[int], rng: torch.Generator) -> list[int]:
     return [index for _, index in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def decode(path: Path, *, square: bool) -> tuple[Tensor, str]:
-    """An image as uint8 ``[3, 256, W]`` or ``[3, H, 256]``, RGB, and the mode it was stored in.
+def decode(path: Path, *, square: bool, side: int = SIDE) -> tuple[Tensor, str]:
+    """An image as uint8 ``[3, side, W]`` or ``[3, H, side]``, RGB, and the mode it was stored in.
 
-    The shorter side becomes 256 pixels (``square``: both do, the aspect ignored, as the authors do for CaffeNet and GoogLeNet).
+    The shorter side becomes ``side`` pixels (``square``: both do, the aspect ignored, as the authors do for CaffeNet and GoogLeNet).
     :class:`StudyError` names a file that is no image.
     """
     try:
@@ -93,7 +93,7 @@ def decode(path: Path, *, square: bool) -> tuple[Tensor, str]:
             mode, pixels = image.mode, pil_to_tensor(image.convert("RGB"))
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise StudyError(f"{path} cannot be decoded ({error})") from error
-    size = [SIDE, SIDE] if square else [SIDE]
+    size = [side, side] if square else [side]
     small: Tensor = resize(pixels, size, interpolation=InterpolationMode.BILINEAR, antialias=True)
     return small, mode
 
