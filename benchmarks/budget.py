@@ -26,7 +26,7 @@ from regen_lib.core.storage import write_table
 from regen_lib.defenses._shared.base import Material
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
-from regen_lib.regeneration.unit import first, regenerate, units
+from regen_lib.regeneration.unit import first_layers, regenerate, units
 from regen_lib.study.params import load_params
 from regen_lib.study.report.machine import processor
 from regen_lib.training.loop import fit
@@ -47,7 +47,7 @@ def regenerated(params: Mapping[str, Any], network: nn.Module, name: str, materi
     """The network with its units, trained as notebook 04 does."""
     spec, seed = shorter(params["training"], share), params["study"]["seed"]
     variant, rng = spec["variants"]["ours"], generator(seed, "units", name)
-    placed = first(list(material.layers), variant["units"])
+    placed = first_layers(list(material.layers), variant["units"])
     defended = regenerate(network, placed, ratio=variant["ratio"], width=spec["width"], residual=spec["residual"], generator=rng)
     noise = Noise(load_perturbations(data / f"synthetic/{name}.safetensors"), spec["probability"], spec["clip"])
     fit(defended, units(defended).values(), material.images, Recipe(**spec["recipe"]), seed=seed, name=f"{name} ours", noise=noise)

@@ -54,7 +54,7 @@ def images() -> Images:
 @pytest.fixture
 def network() -> nn.Module:
     """A tiny VGG-16 with running statistics that are not the initial ones."""
-    model = initialise(vgg16(TASK, width=0.07, stem=1, hidden=0, batch_norm=True), torch.Generator().manual_seed(1))
+    model = initialise(vgg16(TASK, width=0.07, stem=1, hidden=None, batch_norm=True), torch.Generator().manual_seed(1))
     model.train()
     with torch.no_grad():
         for seed in range(3):

@@ -79,9 +79,9 @@ def main(folder: Path, *, pretended: bool) -> None:
     save_network(
         folder / "network.safetensors",
         "vgg16",
-        initialise(vgg16(TASK, width=0.07, hidden=0), generator(1)),
+        initialise(vgg16(TASK, width=0.07, hidden=None), generator(1)),
         TASK,
-        {"width": 0.07, "hidden": 0},
+        {"width": 0.07, "hidden": None},
     )
     network, seen = load_network(folder / "network.safetensors"), images()
     assert next(network.parameters()).device == torch.get_default_device()

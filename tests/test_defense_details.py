@@ -59,8 +59,8 @@ def test_low_entropy_steps_are_a_quarter_of_epsilon(smooth: nn.Module, images: I
     v = (torch.rand(x.shape, generator=rng(2)) * 2 - 1) * 12
     for _ in range(3):
         leaf = v.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(entropy(features(smooth, x + leaf)).sum(), leaf)
-        v = (v - 3 * slope.sign()).clamp(-12, 12)
+        (gradient,) = torch.autograd.grad(entropy(features(smooth, x + leaf)).sum(), leaf)
+        v = (v - 3 * gradient.sign()).clamp(-12, 12)
     torch.testing.assert_close(low_entropy(smooth, x, images.labels[:4], rng(2), epsilon=12.0, steps=3), v)
 
 
@@ -79,11 +79,11 @@ def test_the_two_steps_of_the_distillation_table(network: nn.Module) -> None:
     assert [[float(table[i, j]) for j in (0, 3, 4, 7)] for i in (0, 3, 4, 7)] == [[20, 20, 50, 50]] * 2 + [[50] * 4] * 2
 
 
-def test_first_scales_the_first_convolution_alone() -> None:
+def test_conv1_scale_scales_the_first_convolution_alone() -> None:
     """The setting that decides what filter norms mean: the others are drawn as without it."""
     plain, small = (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4, 2)) for _ in range(2))
     initialise(plain, rng(1))
-    initialise(small, rng(1), first=0.1)
+    initialise(small, rng(1), conv1_scale=0.1)
     torch.testing.assert_close(small[0].weight, plain[0].weight * 0.1)
     for index in (1, 3):
         assert torch.equal(small[index].weight, plain[index].weight)

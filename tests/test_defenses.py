@@ -94,15 +94,15 @@ def test_gradients_pass_straight_through(network: nn.Module, images: Images, mat
     defended, _ = defenses.make(name, network, SPECS[name], material, seed=0)
     x = images.pixels[:4].float().requires_grad_()
     state = defended.rng.get_state() if name == "pixel_deflection" else None
-    (slope,) = torch.autograd.grad(defended(x).square().sum(), x)
+    (gradient,) = torch.autograd.grad(defended(x).square().sum(), x)
     if state is not None:
         defended.rng.set_state(state)
     changed = defended.transform(x).detach().requires_grad_()
     (expected,) = torch.autograd.grad(network(changed).square().sum(), changed)
     assert not torch.equal(changed, x)
-    torch.testing.assert_close(slope, expected)
-    assert bool(slope.isfinite().all())
-    assert float(slope.abs().max()) > 0
+    torch.testing.assert_close(gradient, expected)
+    assert bool(gradient.isfinite().all())
+    assert float(gradient.abs().max()) > 0
 
 
 def test_own_is_what_is_trained(network: nn.Module, material: Material) -> None:

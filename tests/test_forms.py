@@ -131,7 +131,7 @@ STUDY: dict[str, dict[str, Any]] = {  # as in the default study, so that its ban
     "caffenet": {"width": 0.25, "stem": (5, 2), "hidden": 32},
     "vgg_f": {"width": 0.25, "stem": (5, 2), "hidden": 32},
     "googlenet": {"width": 0.25, "stem": (5, 2), "stem_pool": False, "modules": ("3a", "4a", "5a"), "batch_norm": True},
-    "vgg16": {"width": 0.1, "hidden": 0, "batch_norm": True},
+    "vgg16": {"width": 0.1, "hidden": None, "batch_norm": True},
     "resnet152": {"width": 0.1875, "stem": (5, 2), "stem_pool": False, "depths": (1, 1, 1, 1)},
 }
 

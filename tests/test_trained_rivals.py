@@ -49,8 +49,8 @@ def test_a_heap_of_one_is_pgd(smooth: nn.Module, images: Images) -> None:
         v = start[one : one + 1]
         for _ in range(3):
             leaf = v.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(nn.functional.cross_entropy(smooth(x[one : one + 1] + leaf), y[one : one + 1]), leaf)
-            v = (v + 2.5 * 10 / 3 * slope.sign()).clamp(-10, 10)
+            (gradient,) = torch.autograd.grad(nn.functional.cross_entropy(smooth(x[one : one + 1] + leaf), y[one : one + 1]), leaf)
+            v = (v + 2.5 * 10 / 3 * gradient.sign()).clamp(-10, 10)
         torch.testing.assert_close(found[one : one + 1], v)
 
 

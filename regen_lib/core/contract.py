@@ -3,7 +3,8 @@
 * Images are uint8 ``[N, C, H, W]`` in 0-255, labels int64 ``[N]`` from 0 to classes - 1, perturbations float32 ``[K, C, H, W]``
   in pixels.
 * A network takes such images as float32 and gives one row of logits (before any softmax) for each: float32 ``[N, classes]``,
-  finite, of two or more classes. It is run in evaluation mode and put back as it was (:func:`evaluating`).
+  finite, of two or more classes. It is run in evaluation mode and put back as it was (:func:`evaluating`); an image's logits must
+  not depend on the images beside it, so batch normalisation needs running statistics.
 * An attack by gradients needs a gradient that is not zero everywhere, as many images as it is told to take at once, and
   options that let it move. What it gives is finite and not zero; far below ``xi`` it is warned of
   (:mod:`regen_lib.attacks._shared.door`, a decorator on every attack).

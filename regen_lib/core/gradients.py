@@ -19,8 +19,5 @@ def gradients_counted(network: nn.Module) -> Iterator[list[int]]:
         if inputs[0].requires_grad and not torch._C._functorch.is_functorch_wrapped_tensor(inputs[0]):
             inputs[0].register_hook(lambda gradient: seen.append(len(gradient)))
 
-    handle = network.register_forward_pre_hook(watch)
-    try:
+    with network.register_forward_pre_hook(watch):
         yield seen
-    finally:
-        handle.remove()

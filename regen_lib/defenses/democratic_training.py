@@ -28,9 +28,8 @@ def features(model: nn.Module, x: Tensor) -> Tensor:
     found = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not found:
         raise StudyError("the network has no nn.Linear: Democratic Training takes the entropy of what the last one receives")
-    handle = found[-1].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
-    model(x)
-    handle.remove()
+    with found[-1].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0])):
+        model(x)
     return seen[0]
 
 
@@ -40,8 +39,8 @@ def low_entropy(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *,
     with torch.enable_grad():
         for _ in range(steps):
             leaf = v.requires_grad_()
-            (slope,) = torch.autograd.grad(entropy(features(model, x + leaf)).sum(), leaf)
-            v = (v.detach() - epsilon / 4 * slope.sign()).clamp(-epsilon, epsilon)
+            (gradient,) = torch.autograd.grad(entropy(features(model, x + leaf)).sum(), leaf)
+            v = (v.detach() - epsilon / 4 * gradient.sign()).clamp(-epsilon, epsilon)
     return v.detach()
 
 

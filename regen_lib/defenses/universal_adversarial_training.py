@@ -25,8 +25,8 @@ class Universal:
         leaf = (torch.zeros_like(x[:1]) if self.v is None else self.v).requires_grad_()
         with torch.enable_grad():
             losses = nn.functional.cross_entropy(model(x + leaf), y, reduction="none").clamp_max(LOSS_CLIP)
-            (slope,) = torch.autograd.grad(losses.sum(), leaf)
-        self.v = (leaf.detach() + self.step * self.epsilon * slope.sign()).clamp(-self.epsilon, self.epsilon)
+            (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        self.v = (leaf.detach() + self.step * self.epsilon * gradient.sign()).clamp(-self.epsilon, self.epsilon)
         return self.v
 
 

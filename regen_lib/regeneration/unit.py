@@ -59,7 +59,7 @@ class Regenerated(nn.Module):
 Layers = Sequence[str] | Mapping[str, int]  # convolutions, or convolutions and the widths D of their units
 
 
-def first(layers: Layers, count: int) -> list[str] | dict[str, int]:
+def first_layers(layers: Layers, count: int) -> list[str] | dict[str, int]:
     """The first ``count`` of the layers, with their widths where they have some."""
     return dict(list(layers.items())[:count]) if isinstance(layers, Mapping) else list(layers[:count])
 

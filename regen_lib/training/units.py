@@ -31,7 +31,7 @@ def train_units(
     eta_scale: float = 0.95,
     probability: float = 0.4,
     clip: bool = False,
-    calibration: int = 0,
+    calibration: int | None = None,
     seed: int = 0,
     name: str = "units",
     resume: Path | None = None,
@@ -49,7 +49,7 @@ def train_units(
     if isinstance(bank, Bank):
         bank = make("paper", bank.perturbations, bank.threat, synthetic, seed=seed, name=bank.network, eta_scale=eta_scale)
     defended = regenerate(network, layers, ratio=ratio, width=width, residual=residual, generator=generator(seed, "units", name))
-    calibrate(defended, images.pixels[:calibration])
+    calibrate(defended, None if calibration is None else images.first(calibration).pixels)
     noise = Noise(bank, probability, clip)
     fit(defended, units(defended).values(), images, recipe, seed=seed, name=name, noise=noise, resume=resume)
     return defended

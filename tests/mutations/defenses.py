@@ -103,8 +103,8 @@ MUTATIONS = (
     Mutation(
         "democratic steps ten times smaller",
         f"{DEFENSES}/democratic_training.py",
-        "epsilon / 4 * slope",
-        "epsilon / 40 * slope",
+        "epsilon / 4 * gradient",
+        "epsilon / 40 * gradient",
         (f"{DETAILS}::test_low_entropy_steps_are_a_quarter_of_epsilon",),
     ),
     Mutation(
@@ -231,7 +231,7 @@ MUTATIONS = (
         "regen_lib/networks/blocks.py",
         "if index == 0:",
         "if index == 1:",
-        (f"{DETAILS}::test_first_scales_the_first_convolution_alone",),
+        (f"{DETAILS}::test_conv1_scale_scales_the_first_convolution_alone",),
     ),
     Mutation(
         "the warm-up starts at the full rate",

@@ -15,7 +15,8 @@ from regen_lib.core.gradients import gradients_counted
 from regen_lib.core.perturbations import Bank, Threat
 
 FILLED = 0.5  # of xi: a perturbation below this that does not reach its target has not been let grow
-COUNTS = ("passes", "batch", "steps", "check", "inner", "repeats", "iterations", "rescale")
+COUNTS = ("passes", "patience", "batch", "steps", "check", "inner", "repeats", "iterations", "rescale")
+OPTIONAL = ("patience",)  # None: no such count
 AMOUNTS = ("step", "rate", "q")
 F = TypeVar("F", bound=Callable[..., Bank])
 
@@ -51,8 +52,10 @@ def options(name: str, given: Mapping[str, Any]) -> None:
     """Refuse options with which an attack could not move."""
     if not 1 <= given["count"] <= len(given["pixels"]):
         raise StudyError(f"{given['count']} perturbations from {len(given['pixels'])} images: each needs at least one image of its own")
-    for option, least in [*((key, 1) for key in COUNTS), ("classes", 2), ("patience", 0)]:
+    for option, least in [*((key, 1) for key in COUNTS), ("classes", 2)]:
         value = given.get(option, least)
+        if option in OPTIONAL and value is None:
+            continue
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise StudyError(f"{name}: {option} {value!r} must be a whole number, {least} or more")
     for option in AMOUNTS:
@@ -63,8 +66,9 @@ def options(name: str, given: Mapping[str, Any]) -> None:
 
 def of_classes(given: Mapping[str, Any], classes: int, count: int) -> None:
     """Refuse a class to aim at, or labels to lead away from, that the network does not have."""
-    if not -1 <= given.get("towards", -1) < classes:
-        raise StudyError(f"towards {given['towards']}: the network has the classes 0 to {classes - 1} (-1: no class)")
+    towards = given.get("towards")
+    if towards is not None and (isinstance(towards, bool) or towards not in range(classes)):
+        raise StudyError(f"towards {towards!r}: the network has the classes 0 to {classes - 1}; None aims at no class")
     if given.get("labels") is not None:
         contract.labels(given["labels"], count, classes)
 

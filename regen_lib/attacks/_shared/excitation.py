@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from regen_lib.attacks._shared.activations import activations, ran
 from regen_lib.attacks._shared.side_by_side import Best
 from regen_lib.core.devices import memory_format
-from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -76,7 +76,7 @@ def raise_activations(
                 v.copy_(threat.project(v))
                 if step % check == 0 or step == steps:
                     made = threat.fill(v)
-                    best.look(made, lane_fooling(network, parts, clean, made, range(count)), range(count))
+                    best.look(made, member_fooling(network, parts, clean, made, range(count)), range(count))
                     progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
                     if best.over:
                         break

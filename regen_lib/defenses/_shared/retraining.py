@@ -39,8 +39,8 @@ def perturbation(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *
         for _ in range(steps):
             leaf = v.requires_grad_()
             losses = nn.functional.cross_entropy(model(x + leaf[owner]), y, reduction="none").clamp_max(LOSS_CLIP)
-            (slope,) = torch.autograd.grad(losses.sum(), leaf)
-            v = (v.detach() + 2.5 * epsilon / steps * slope.sign()).clamp(-epsilon, epsilon)
+            (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+            v = (v.detach() + 2.5 * epsilon / steps * gradient.sign()).clamp(-epsilon, epsilon)
     return v.detach()[owner]
 
 
