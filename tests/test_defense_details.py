@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from regen_lib import defenses
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses.democratic_training import entropy, features, low_entropy
 from regen_lib.defenses.feature_distillation import feature_distillation
 from regen_lib.defenses.feature_norm_clipping import CALIBRATION
@@ -64,10 +64,10 @@ def test_low_entropy_steps_are_a_quarter_of_epsilon(smooth: nn.Module, images: I
     torch.testing.assert_close(low_entropy(smooth, x, images.labels[:4], rng(2), epsilon=12.0, steps=3), v)
 
 
-def test_usual_norms_are_of_the_first_thousand_images(network: nn.Module, images: Images, material: Material) -> None:
+def test_usual_norms_are_of_the_first_thousand_images(network: nn.Module, images: Images, training_data: TrainingData) -> None:
     assert CALIBRATION == 1000
     many = Images(torch.cat([images.pixels.repeat(20, 1, 1, 1), images.pixels[:40], images.pixels * 0]), images.labels.repeat(22))
-    plain = Material(many, material.bank, material.layers)
+    plain = TrainingData(many, training_data.bank, training_data.layers)
     defended, _ = defenses.make("feature_norm_clipping", network, {"options": {"alpha": 1.1}}, plain, seed=0)
     x = many.pixels[:1000].float()
     norms = network.conv1_1(network.normalize(x)).norm(dim=1)

@@ -51,10 +51,10 @@ def gap(
         while len(best) < passes and max(best, default=0) < threat.target:
             for chosen in torch.randperm(parts.shape[1], generator=rng).split(batch):
                 optimizer.zero_grad()
-                generator_loss(network, as_input(parts, k, chosen), threat.fill(maker(noise)), loss, towards).backward()
+                generator_loss(network, as_input(parts, k, chosen), threat.at_full_norm(maker(noise)), loss, towards).backward()
                 optimizer.step()
             with torch.no_grad():
-                made = threat.fill(maker(noise))
+                made = threat.at_full_norm(maker(noise))
             (ratio,) = member_fooling(network, parts[k : k + 1], clean[k : k + 1], made, [0])
             if ratio >= max(best, default=0):
                 v[k] = made[0]

@@ -44,12 +44,12 @@ def nag(
     for _ in (progress := tqdm(range(passes), desc="nag")):
         for chosen in torch.randperm(len(images), generator=rng).split(batch):
             optimizer.zero_grad()
-            made = threat.fill(maker.sample(len(chosen), rng))
+            made = threat.at_full_norm(maker.sample(len(chosen), rng))
             fool, differ = terms(network, as_input(images, chosen), labels[chosen], made, rng)
             (fool - diversity * differ).backward()
             optimizer.step()
         with torch.no_grad():
-            made = threat.fill(maker.sample(count, rng))
+            made = threat.at_full_norm(maker.sample(count, rng))
         ratios = member_fooling(network, parts, clean, made, range(count))
         if sum(ratios) >= sum(fooling):
             v, fooling = made, ratios

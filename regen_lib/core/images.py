@@ -53,7 +53,7 @@ def as_input(pixels: Tensor, *index: Tensor | int) -> Tensor:
     return pixels.to(torch.get_default_device(), torch.float32, memory_format=memory_format())
 
 
-def at_once(pixels: Tensor, most: int) -> int:
+def batch_size(pixels: Tensor, most: int) -> int:
     """How many of these images ``[N, C, H, W]`` to send through a network at once: ``most``.
 
     On a CPU, of images larger than 32 x 32 in proportion fewer: their activations should stay in the cache, and in memory that

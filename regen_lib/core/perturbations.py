@@ -56,7 +56,7 @@ class Threat:
         factor = (self.xi / self.size(perturbations).clamp_min(1e-12)).clamp_max(1)
         return perturbations * factor.view(-1, 1, 1, 1)
 
-    def fill(self, perturbations: Tensor) -> Tensor:
+    def at_full_norm(self, perturbations: Tensor) -> Tensor:
         """The same directions at the full norm ``xi``: ``[K, C, H, W]`` to the same shape."""
         return self.project(perturbations * (self.xi / self.size(perturbations).clamp_min(1e-12)).view(-1, 1, 1, 1))
 

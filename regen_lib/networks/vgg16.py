@@ -34,7 +34,5 @@ def vgg16(
             size = (size + 1) // 2
     layers["flatten"] = nn.Flatten()
     features = flat_features(layers, task)
-    layers.update(
-        fully_connected(features, hidden, task.classes, dropout) if hidden is not None else {"fc8": nn.Linear(features, task.classes)}
-    )
+    layers.update(fully_connected(features, hidden, task.classes, dropout) if hidden else {"fc8": nn.Linear(features, task.classes)})
     return nn.Sequential(layers)

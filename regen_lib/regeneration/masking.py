@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
-from regen_lib.core.images import as_input, at_once
+from regen_lib.core.images import as_input, batch_size
 from regen_lib.core.inference import perturb
 from regen_lib.core.surgery import find_conv, view, with_replaced
 from regen_lib.regeneration.ranking import rank
@@ -52,7 +52,7 @@ def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels:
     masked = with_replaced(network, {layer: Masked(view(find_conv(network, layer)), channels)})
     found = []
     with torch.no_grad():
-        size = at_once(pixels, BATCH)
+        size = batch_size(pixels, BATCH)
         for chunk, which in zip(pixels.split(size), choice.split(size), strict=True):
             both = torch.cat([as_input(chunk), perturb(chunk, v, which)])
             outputs = contract.logits(masked(both), len(both))

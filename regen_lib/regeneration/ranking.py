@@ -10,7 +10,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
-from regen_lib.core.images import as_input, at_once
+from regen_lib.core.images import as_input, batch_size
 from regen_lib.core.surgery import find_conv, layer_inputs
 from regen_lib.core.wrappers import eager
 
@@ -77,7 +77,7 @@ def observed_noise(network: nn.Module, layers: Sequence[str], pixels: Tensor, v:
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
     with contract.evaluating(network), torch.no_grad(), eager(network):
         weights = {name: effective_weight(find_conv(network, name)) for name in layers}
-        for chunk in pixels.split(at_once(pixels, BATCH)):
+        for chunk in pixels.split(batch_size(pixels, BATCH)):
             x = as_input(chunk)
             clean, perturbed = layer_inputs(network, layers, x), layer_inputs(network, layers, x + v)
             for name in layers:
