@@ -1,4 +1,4 @@
-"""What test_devices.py does twice, on the CPU and on the device that is none: attacks, a training, defences, an evaluation."""
+"""What test_devices.py does twice, on the CPU and on the fake device: attacks, a training, defences, an evaluation."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Where tensors live: everything once on the CPU, and once on a device that is none, which refuses tensors of the other."""
+"""Where tensors live: everything once on the CPU, and once on a fake device, which refuses the CPU's tensors."""
 
 import json
 import os

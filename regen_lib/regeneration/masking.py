@@ -1,4 +1,4 @@
-"""Noise masking (Sec. 4.1, Fig. 3 and S1): what accuracy returns when chosen filters see the clean image."""
+"""Noise masking (Sec. 4.1, Fig. 3 and S1): how much accuracy returns when chosen filters see the clean image."""
 
 import torch
 from torch import Tensor, nn
