@@ -39,6 +39,12 @@ def test_masking_some_against_brute_force(network: nn.Sequential, images: Images
     assert torch.equal(found, network[cut:](mixed).argmax(1))
 
 
+@pytest.mark.parametrize("channels", [[0, 99], [-1]])
+def test_filters_that_are_not_there(network: nn.Module, images: Images, channels: list[int]) -> None:
+    with pytest.raises(StudyError, match="conv1_1 has the filters 0 to 3"):
+        masked_predictions(network, "conv1_1", torch.tensor(channels), images.pixels, draw(1, 1, 12, 12), torch.zeros(48, dtype=torch.long))
+
+
 def test_orders_of_filters(network: nn.Module) -> None:
     conv = find_conv(network, "conv3_1")
     orders = {order: order_filters(conv, order, rng()) for order in ORDERS}

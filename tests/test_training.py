@@ -103,6 +103,17 @@ def test_optimizer_step_by_hand() -> None:
     torch.testing.assert_close(layer.bias.data, bias - 0.1)
 
 
+@pytest.mark.parametrize(("shape", "said"), [((3, 3, 12, 12), "perturbations of shape"), ((3, 1, 1, 1), "perturbations of shape")])
+def test_noise_of_another_shape_is_refused(network: nn.Module, images: Images, shape: tuple[int, ...], said: str) -> None:
+    """Some would be spread over the images without a word."""
+    with pytest.raises(StudyError, match=said):
+        fit(network, [network], images, Recipe(1, 0.1, batch=16), seed=0, name="t", noise=Noise(draw(*shape)))
+    with pytest.raises(StudyError, match=r"float64, or with NaN"):
+        fit(network, [network], images, Recipe(1, 0.1, batch=16), seed=0, name="t", noise=Noise(draw(3, 1, 12, 12).double()))
+    with pytest.raises(StudyError, match=r"probability 1.5 lies outside \[0, 1\]"):
+        Noise(draw(3, 1, 12, 12), 1.5)
+
+
 def test_half_the_images_of_a_batch_are_perturbed() -> None:
     noise = Noise(torch.stack([torch.full((1, 2, 2), 1.0), torch.full((1, 2, 2), 2.0)]))
     found = noise(torch.zeros(4000, 1, 2, 2), rng())[:, 0, 0, 0]

@@ -20,6 +20,12 @@ from tests.conftest import draw, rng
 LAYERS = ["conv1_1", "conv2_1", "conv3_2"]
 
 
+@pytest.mark.parametrize("width", [0.0, -1.0])
+def test_units_without_width(network: nn.Module, width: float) -> None:
+    with pytest.raises(StudyError, match=f"width {width} must be above 0"):
+        regenerate(network, LAYERS, width=width, generator=rng())
+
+
 def literal_unit(unit: Unit) -> nn.Sequential:
     """The authors' unit on the N selected channels, from plain modules."""
     names = ("conv1", "bn1", "relu1", "conv2", "bn2", "relu2", "conv3", "bn3", "relu3", "conv4")

@@ -41,7 +41,7 @@ class Threat:
 
     def __post_init__(self) -> None:
         if self.norm not in (2, math.inf):
-            raise StudyError(f"norm {self.norm}: only 2 and inf are defined here")
+            raise StudyError(f"norm {self.norm!r}: give math.inf (or torch.inf) or 2, no other norm is defined here")
         if not (self.xi > 0 and 0 < self.target <= 1):
             raise StudyError(f"xi {self.xi} must be positive and target {self.target} in (0, 1]")
 

@@ -49,6 +49,9 @@ def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels:
     """
     contract.images(pixels)
     contract.perturbations(v, pixels)
+    filters = find_conv(network, layer).out_channels
+    if channels.numel() and not 0 <= int(channels.min()) <= int(channels.max()) < filters:
+        raise StudyError(f"channels {int(channels.min())} to {int(channels.max())}: {layer} has the filters 0 to {filters - 1}")
     masked = with_replaced(network, {layer: Masked(view(find_conv(network, layer)), channels)})
     found = []
     with torch.no_grad():

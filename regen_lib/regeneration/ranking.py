@@ -24,6 +24,8 @@ def effective_weight(conv: nn.Conv2d) -> Tensor:
     a forward of its own may do anything to the weight: :class:`StudyError`.
     """
     kind = type(conv)
+    if not isinstance(conv, nn.Conv2d):
+        raise StudyError(f"a {kind.__name__} has no filters to rank: give an nn.Conv2d of the network, network.get_submodule(name)")
     if kind.forward is not nn.Conv2d.forward or kind._conv_forward is not nn.Conv2d._conv_forward or "forward" in vars(conv):
         remedy = "Eq. 2 and the rank are of its `weight`, which it may change: give an nn.Conv2d that holds the weight it uses"
         raise StudyError(f"{kind.__name__}{tuple(conv.weight.shape)} has a forward of its own: {remedy}")

@@ -78,9 +78,11 @@ def regenerate(
     ``width`` is D / N of units that ``layers`` gives no width. The network's own weights are shared, and frozen in what is given
     back; the network itself is left as it is. A convolution that runs twice has its unit both times. Units
     start from He-normal weights drawn from ``generator``, those of the last convolution times ``residual`` (0: the defended
-    network starts as the network itself). :class:`StudyError` for a ratio outside (0, 1], a layer that is no convolution, or
-    one named twice.
+    network starts as the network itself). :class:`StudyError` for a ratio outside (0, 1], a width of 0 or less, a layer that is no
+    convolution, or one named twice.
     """
+    if width <= 0:
+        raise StudyError(f"width {width} must be above 0: it is D / N, a unit's own channels over those that it regenerates")
     if len(set(layers)) != len(layers):
         raise StudyError(f"layers {list(layers)}: each takes one unit, so name each once")
     replacements: dict[str, nn.Module] = {}

@@ -47,8 +47,11 @@ def fit(
     what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is in evaluation mode and frozen afterwards.
     """
     trainable = list(trainable)
-    contract.images(images.pixels)
-    contract.labels(images.labels, len(images), contract.network(network, images.pixels))
+    pixels = images.pixels
+    contract.images(pixels)
+    contract.labels(images.labels, len(images), contract.network(network, pixels))
+    if noise is not None:
+        contract.perturbations(noise.perturbations, pixels)
     objective = objective or partial(cross_entropy, torch.compile(network, mode=recipe.compile) if recipe.compile else network, noise)
     network.eval().requires_grad_(False)
     for part in trainable:
