@@ -23,7 +23,7 @@ class Images:
     labels: Tensor
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.pixels)
 
     def first(self, count: int) -> "Images":
         """The first ``count`` images; :class:`StudyError` where there are fewer."""

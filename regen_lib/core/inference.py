@@ -32,7 +32,7 @@ def logits(
     """
     contract.images(pixels)
     if perturbations is not None:
-        contract.perturbations(perturbations, pixels)
+        contract.perturbations(perturbations, pixels, choice)
     size = batch_size(pixels, BATCH)
     for start in range(0, len(pixels), size):
         chunk = pixels[start : start + size]

@@ -29,8 +29,11 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     """Within, ``network`` is in evaluation mode and its weights take no gradients; afterwards every flag is as it was.
 
     Dropout is off and batch normalisation keeps its statistics, so nothing in the network changes. A network that is in
-    evaluation mode and frozen is not touched. :class:`StudyError` as :func:`each_image_alone` says.
+    evaluation mode and frozen is not touched. :class:`StudyError` for what is no module, and as
+    :func:`each_image_alone` says.
     """
+    if not isinstance(network, nn.Module):
+        raise StudyError(f"the network is a {type(network).__name__}: give a torch.nn.Module")
     each_image_alone(network)
     modes = [(module, module.training) for module in network.modules()]
     wanting = [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -48,7 +48,7 @@ def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels:
     ``pixels`` uint8 ``[N, C, H, W]``; image i carries ``v[choice[i]]``, not clipped. A convolution that runs twice is masked both times.
     """
     contract.images(pixels)
-    contract.perturbations(v, pixels)
+    contract.perturbations(v, pixels, choice)
     filters = find_conv(network, layer).out_channels
     if channels.numel() and not 0 <= int(channels.min()) <= int(channels.max()) < filters:
         raise StudyError(f"channels {int(channels.min())} to {int(channels.max())}: {layer} has the filters 0 to {filters - 1}")

@@ -83,6 +83,8 @@ def regenerate(
     """
     if width <= 0:
         raise StudyError(f"width {width} must be above 0: it is D / N, a unit's own channels over those that it regenerates")
+    if isinstance(layers, str) or not layers:
+        raise StudyError(f"layers {layers!r}: give a list of one or more names of convolutions, or a mapping of names to widths")
     if len(set(layers)) != len(layers):
         raise StudyError(f"layers {list(layers)}: each takes one unit, so name each once")
     replacements: dict[str, nn.Module] = {}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Bank
 from regen_lib.core.seeding import generator
@@ -46,6 +47,8 @@ def train_units(
     was killed goes on. ``network`` shares its weights with the result and is as it was afterwards. :class:`StudyError` for layers,
     ratios, banks and numbers of images that cannot be used.
     """
+    if synthetic < 1:
+        raise StudyError(f"synthetic {synthetic}: units are trained on at least one synthetic perturbation")
     if isinstance(bank, Bank):
         bank = make("paper", bank.perturbations, bank.threat, synthetic, seed=seed, name=bank.network, eta_scale=eta_scale)
     defended = regenerate(network, layers, ratio=ratio, width=width, residual=residual, generator=generator(seed, "units", name))

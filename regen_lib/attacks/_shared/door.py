@@ -67,7 +67,9 @@ def options(name: str, given: Mapping[str, Any]) -> None:
 
 
 def in_pixels(threat: Threat) -> None:
-    """Warn of a bound below one pixel: it may be meant for images in [0, 1]."""
+    """Refuse what is no threat, and warn of a bound below one pixel: it may be meant for images in [0, 1]."""
+    if not isinstance(threat, Threat):
+        raise StudyError(f"the threat is a {type(threat).__name__}: give regen_lib.Threat(norm, xi)")
     if threat.xi < 1:
         warn(
             f"xi is {threat.xi:.3g} pixels of 0-255: if it is meant for images in [0, 1], give {threat.xi:.3g} * 255",
