@@ -229,28 +229,6 @@ def test_a_network_that_fails_is_put_back(door: str) -> None:
     assert state(network) == before
 
 
-def batch_dependent() -> nn.Sequential:
-    network = small().eval()
-    network[1] = nn.BatchNorm2d(8, track_running_stats=False).eval()
-    return network
-
-
-@pytest.mark.parametrize("door", DOORS)
-def test_batch_normalisation_of_the_batch_is_refused_by_name(door: str) -> None:
-    """An image's logits would be others in another batch."""
-    network, x = batch_dependent(), IMAGES.pixels.float()
-    assert not torch.allclose(network(x)[:4], network(x[:4]))
-    with pytest.raises(StudyError, match=r"batch normalisation '1' has no running statistics.*track_running_stats=True"):
-        DOORS[door](network, IMAGES)
-
-
-def test_units_and_wrapped_networks_need_running_statistics_too() -> None:
-    with pytest.raises(StudyError, match="batch normalisation '1' has no running statistics"):
-        regenerate(batch_dependent(), ["0"], generator=rng())
-    with pytest.raises(StudyError, match="batch normalisation '1' has no running statistics"):
-        predict(nn.DataParallel(batch_dependent()), IMAGES.pixels)
-
-
 class Noisy(nn.Module):
     """Draws in every forward, from torch's generator and from its own."""
 

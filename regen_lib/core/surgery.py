@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -40,9 +40,27 @@ def view(network: M) -> M:
     Weights and buffers are shared with the original, not copied; the original's modes and ``requires_grad`` stay its own.
     :class:`StudyError` as :func:`regen_lib.core.modes.each_image_alone` says.
     """
-    each_image_alone(network)
     frozen: dict[int, Tensor] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
-    return duplicate(network, frozen | {id(buffer): buffer for buffer in network.buffers()}).eval()
+    result = duplicate(network, frozen | {id(buffer): buffer for buffer in network.buffers()}).eval()
+    each_image_alone(result)
+    return result
+
+
+class Wrapped(nn.Module):
+    """A convolution ``conv`` with something done to what it gives, in its place in a network.
+
+    :class:`StudyError` where the network reads the convolution's weights, to convolve with them itself: that would pass by this.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    @property
+    def weight(self) -> NoReturn:
+        """What only a network asks for that convolves by itself."""
+        found = "the network convolves with the weight of a convolution that it does not call"
+        raise StudyError(f"{found}: write its forward as self.conv(x), or choose another layer")
 
 
 def with_replaced(network: M, replacements: Mapping[str, nn.Module]) -> M:

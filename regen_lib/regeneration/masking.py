@@ -7,14 +7,14 @@ from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input, batch_size
 from regen_lib.core.inference import perturb
-from regen_lib.core.surgery import find_conv, view, with_replaced
+from regen_lib.core.surgery import Wrapped, find_conv, view, with_replaced
 from regen_lib.regeneration.ranking import rank
 
 BATCH = 250
 ORDERS = ("ranked", "reversed", "random")
 
 
-class Masked(nn.Module):
+class Masked(Wrapped):
     """A convolution over a batch of clean images followed by the same images perturbed: ``[2n, C, H, W]``.
 
     The activations of ``channels`` under the perturbed images are replaced by those under the clean ones.
@@ -23,8 +23,7 @@ class Masked(nn.Module):
     channels: Tensor
 
     def __init__(self, conv: nn.Conv2d, channels: Tensor) -> None:
-        super().__init__()
-        self.conv = conv
+        super().__init__(conv)
         self.register_buffer("channels", channels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 from regen_lib.core.batch_norm import BatchNorm2d
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
-from regen_lib.core.surgery import find_conv, view, with_replaced
+from regen_lib.core.surgery import Wrapped, find_conv, view, with_replaced
 from regen_lib.kernels.regenerate import gather_conv, scatter_conv
 from regen_lib.networks.blocks import initialise
 from regen_lib.regeneration.ranking import top
@@ -44,12 +44,12 @@ class Unit(nn.Module):
         return scatter_conv(relu(self.bn3(hidden)), self.channels, self.conv4.weight.flatten(1) * self.scale[:, None], features)
 
 
-class Regenerated(nn.Module):
+class Regenerated(Wrapped):
     """A frozen convolution and its unit, before the network's own BN and ReLU (Eq. 6)."""
 
     def __init__(self, conv: nn.Conv2d, unit: Unit) -> None:
-        super().__init__()
-        self.conv, self.unit = conv, unit
+        super().__init__(conv)
+        self.unit = unit
 
     def forward(self, x: Tensor) -> Tensor:
         regenerated: Tensor = self.unit(self.conv(x))

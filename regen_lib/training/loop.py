@@ -96,6 +96,8 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rates[step - 1]
         loss = objective(x, y)
+        if not loss.requires_grad:
+            raise StudyError("the loss does not depend on what is trained: give parts that run in the network's forward")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
