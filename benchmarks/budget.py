@@ -23,10 +23,10 @@ from regen_lib.core.progress import tqdm
 from regen_lib.core.runtime import start
 from regen_lib.core.seeding import generator
 from regen_lib.core.storage import write_table
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
-from regen_lib.regeneration.unit import first, regenerate, units
+from regen_lib.regeneration.unit import first_layers, regenerate, units
 from regen_lib.study.params import load_params
 from regen_lib.study.report.machine import processor
 from regen_lib.training.loop import fit
@@ -43,14 +43,16 @@ def shorter(spec: Mapping[str, Any], share: float) -> dict[str, Any]:
     return {**spec, "recipe": {**spec["recipe"], "images": round(spec["recipe"]["images"] * share)}}
 
 
-def regenerated(params: Mapping[str, Any], network: nn.Module, name: str, material: Material, share: float, data: Path) -> nn.Module:
+def regenerated(
+    params: Mapping[str, Any], network: nn.Module, name: str, training_data: TrainingData, share: float, data: Path
+) -> nn.Module:
     """The network with its units, trained as notebook 04 does."""
     spec, seed = shorter(params["training"], share), params["study"]["seed"]
     variant, rng = spec["variants"]["ours"], generator(seed, "units", name)
-    placed = first(list(material.layers), variant["units"])
+    placed = first_layers(list(training_data.layers), variant["units"])
     defended = regenerate(network, placed, ratio=variant["ratio"], width=spec["width"], residual=spec["residual"], generator=rng)
     noise = Noise(load_perturbations(data / f"synthetic/{name}.safetensors"), spec["probability"], spec["clip"])
-    fit(defended, units(defended).values(), material.images, Recipe(**spec["recipe"]), seed=seed, name=f"{name} ours", noise=noise)
+    fit(defended, units(defended).values(), training_data.images, Recipe(**spec["recipe"]), seed=seed, name=f"{name} ours", noise=noise)
     return defended
 
 
@@ -60,15 +62,15 @@ def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], d
     network = load_network(data / f"networks/{name}.safetensors")
     folder, images = data / "banks/uaps" / name, splits["validation"].first(JUDGES)
     banks = {"tuning": load_bank(folder / "tuning.safetensors", network=network)}
-    material = Material(splits["train"], load_bank(folder / "train.safetensors", network=network), tuple(params["units"][name]))
+    training_data = TrainingData(splits["train"], load_bank(folder / "train.safetensors", network=network), tuple(params["units"][name]))
     bare = predict(network, images.pixels)
     for defense in wanted:
         for share in SHARES:
             if defense == "ours":
-                defended = regenerated(params, network, name, material, share, data)
+                defended = regenerated(params, network, name, training_data, share, data)
             else:
                 spec = shorter(params["rivals"][defense], share)
-                defended = defenses.make(defense, network, spec, material, seed=seed)[0]
+                defended = defenses.make(defense, network, spec, training_data, seed=seed)[0]
             clean = {"undefended": bare, defense: predict(defended, images.pixels)}
             rows = evaluate("budget", name, {defense: defended}, clean, banks, images, seed=seed)
             yield rows.assign(share=share, machine=processor())

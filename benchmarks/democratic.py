@@ -26,7 +26,7 @@ from regen_lib.core.progress import tqdm
 from regen_lib.core.runtime import start
 from regen_lib.core.seeding import generator
 from regen_lib.core.storage import write_table
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.networks import load_network
 from regen_lib.study.params import load_params
 from regen_lib.study.report.machine import processor
@@ -35,11 +35,11 @@ KEYS = ("network", "settled", "epsilon", "seed")  # what names a training
 TARGET = Path("benchmarks/results/democratic.csv")
 
 
-def trained(params: Mapping[str, Any], network: nn.Module, material: Material, plan: Mapping[str, Any]) -> nn.Module:
+def trained(params: Mapping[str, Any], network: nn.Module, training_data: TrainingData, plan: Mapping[str, Any]) -> nn.Module:
     """Democratic Training as params.yaml has it, but for what a ``plan`` of KEYS says: ``epsilon`` in pixels, ``settled``, the seed."""
     spec = params["rivals"]["democratic_training"]
     training = {**spec["training"], **{key: plan[key] for key in ("settled", "epsilon")}}
-    return defenses.make("democratic_training", network, {**spec, "training": training}, material, seed=plan["seed"])[0]
+    return defenses.make("democratic_training", network, {**spec, "training": training}, training_data, seed=plan["seed"])[0]
 
 
 def turned(network: nn.Module, images: Images, bank: Bank, towards: int) -> Tensor:
@@ -71,8 +71,10 @@ def measure(options: argparse.Namespace) -> None:
     for plan in tqdm(plans, desc="trainings"):
         name = plan["network"]
         network, folder = load_network(options.data / f"networks/{name}.safetensors"), options.data / "banks/uaps" / name
-        material = Material(splits["train"], load_bank(folder / "train.safetensors", network=network), tuple(params["units"][name]))
-        defended = trained(params, network, material, plan)
+        training_data = TrainingData(
+            splits["train"], load_bank(folder / "train.safetensors", network=network), tuple(params["units"][name])
+        )
+        defended = trained(params, network, training_data, plan)
         bank = load_bank(folder / f"{spec['targeted']}.safetensors", network=network)
         done.append(judged(defended, network, images, bank, spec["towards"]).assign(**plan))
         write_table(options.table, pd.concat(done, ignore_index=True).sort_values(list(KEYS)))

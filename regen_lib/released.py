@@ -118,10 +118,10 @@ def banks(folder: Path) -> dict[str, Bank]:
     }
 
 
-def table(folder: Path, network: Path, images: Path, units: Path | None, count: int) -> pd.DataFrame:
-    """Every released bank on a network, undefended and with ``units``, on the first ``count`` test images (0: all)."""
+def table(folder: Path, network: Path, images: Path, units: Path | None, count: int | None) -> pd.DataFrame:
+    """Every released bank on a network, undefended and with ``units``, on the first ``count`` test images (None: all)."""
     model, test = load_network(network), load_images(images)["test"]
-    test = test.first(count) if count else test
+    test = test if count is None else test.first(count)
     defended = {"undefended": model} | ({"ours": load_units(units, model)} if units else {})
     clean = {name: predict(each, test.pixels) for name, each in defended.items()}
     return evaluate("released", str(model.family), defended, clean, banks(folder), test, seed=0)
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--network", type=Path, required=True, help="data/networks/<name>.safetensors")
     parser.add_argument("--images", type=Path, default=Path("data/images.safetensors"))
     parser.add_argument("--units", type=Path, help="data/units/<name>/ours.safetensors: the defended network too")
-    parser.add_argument("--count", type=int, default=0, help="test images (default: all)")
+    parser.add_argument("--count", type=int, help="test images (default: all)")
     options = parser.parse_args(arguments)
     try:
         result = table(options.folder, options.network, options.images, options.units, options.count)

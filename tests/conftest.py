@@ -15,7 +15,7 @@ from regen_lib.core import devices
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.runtime import start
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.networks.blocks import Task, initialise
 from regen_lib.networks.vgg16 import vgg16
 from tests.suite import Known, build_study
@@ -54,7 +54,7 @@ def images() -> Images:
 @pytest.fixture
 def network() -> nn.Module:
     """A tiny VGG-16 with running statistics that are not the initial ones."""
-    model = initialise(vgg16(TASK, width=0.07, stem=1, hidden=0, batch_norm=True), torch.Generator().manual_seed(1))
+    model = initialise(vgg16(TASK, width=0.07, stem=1, hidden=None, batch_norm=True), torch.Generator().manual_seed(1))
     model.train()
     with torch.no_grad():
         for seed in range(3):
@@ -83,10 +83,10 @@ def smooth() -> nn.Module:
 
 
 @pytest.fixture
-def material(network: nn.Module, images: Images) -> Material:
+def training_data(network: nn.Module, images: Images) -> TrainingData:
     """What a rival defence may learn from."""
     bank = random_signs(network, images.pixels, Threat(math.inf, 60.0, 1.0), seed=0, count=3)
-    return Material(images, bank, ("conv1_1", "conv2_1"))
+    return TrainingData(images, bank, ("conv1_1", "conv2_1"))
 
 
 @pytest.fixture(scope="session")

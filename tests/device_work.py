@@ -1,4 +1,4 @@
-"""What test_devices.py does twice, on the CPU and on the device that is none: attacks, a training, defences, an evaluation."""
+"""What test_devices.py does twice, on the CPU and on the fake device: attacks, a training, defences, an evaluation."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from regen_lib.core.seeding import generator
 from regen_lib.core.storage import write_bytes, write_tensors
 from regen_lib.defenses import RIVALS
 from regen_lib.defenses import make as defend
-from regen_lib.defenses._shared.base import Defended, Material
+from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.networks import load_network, save_network
 from regen_lib.networks.blocks import Task, initialise
 from regen_lib.networks.vgg16 import vgg16
@@ -79,9 +79,9 @@ def main(folder: Path, *, pretended: bool) -> None:
     save_network(
         folder / "network.safetensors",
         "vgg16",
-        initialise(vgg16(TASK, width=0.07, hidden=0), generator(1)),
+        initialise(vgg16(TASK, width=0.07, hidden=None), generator(1)),
         TASK,
-        {"width": 0.07, "hidden": 0},
+        {"width": 0.07, "hidden": None},
     )
     network, seen = load_network(folder / "network.safetensors"), images()
     assert next(network.parameters()).device == torch.get_default_device()
@@ -100,12 +100,12 @@ def main(folder: Path, *, pretended: bool) -> None:
     choice = draw(len(seen), len(bank), generator(0, "evaluation"))
     found["logits"] = torch.cat(list(logits(defended, seen.pixels, bank.perturbations, choice))).flatten().tolist()
     found["right"] = int((predict(network, seen.pixels) == seen.labels).sum())
-    material, recipe = Material(seen, bank, tuple(LAYERS)), {"epochs": 1, "rate": 1e-3, "batch": 20}
+    training_data, recipe = TrainingData(seen, bank, tuple(LAYERS)), {"epochs": 1, "rate": 1e-3, "batch": 20}
     made: dict[str, Defended] = {}
     for name in RIVALS:
         spec = {"options": MAPS.get(name, {}), "training": EXTRA.get(name, {}), "recipe": None if name in TRAINED else recipe}
         built_on = made.get("prn") if name == "prn_det" else None
-        rival = made[name] = defend(name, network, spec, replace(material, built_on=built_on), seed=0)[0]
+        rival = made[name] = defend(name, network, spec, replace(training_data, built_on=built_on), seed=0)[0]
         found[name] = [round(z, 3) for z in rival(bank.perturbations + 100).detach().flatten().tolist()]
     write_tensors(folder / "tensors.safetensors", "test", tensors)
     write_bytes(folder / "found.json", json.dumps(found).encode())

@@ -1,4 +1,4 @@
-"""A device that is none: its tensors hold their values on the CPU, and refuse to meet tensors that are not on it.
+"""A fake device: its tensors hold their values on the CPU, and refuse to be used together with tensors of the CPU.
 
 What runs on it places every tensor as a GPU would want it, and must give the same numbers as the CPU.
 """

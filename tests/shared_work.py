@@ -49,7 +49,7 @@ def main(folder: Path, *, killed: bool) -> None:
         die_in_third_epoch()
     rng = torch.Generator().manual_seed(3)
     images = Images(torch.randint(0, 256, (97, 1, 12, 12), generator=rng, dtype=torch.uint8), torch.arange(97) % 4)
-    network = initialise(vgg16(Task((1, 12, 12), 4, (100.0,), (60.0,)), width=0.07, hidden=0), torch.Generator().manual_seed(1))
+    network = initialise(vgg16(Task((1, 12, 12), 4, (100.0,), (60.0,)), width=0.07, hidden=None), torch.Generator().manual_seed(1))
     network.eval().requires_grad_(False)
     spec = {"attack": "spgd", "norm": "inf", "xi": 30, "target": 1.0, "count": 2, "split": "train", "start": 0, "images": 40}
     for which, seed in processes.jobs(product(("a", "b", "c"), (0, 1))):

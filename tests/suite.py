@@ -17,11 +17,11 @@ from regen_lib.defenses.jpeg import jpeg
 from regen_lib.networks import build, load_network, save_network
 from regen_lib.networks.blocks import Task, initialise
 from regen_lib.regeneration.files import load_units, save_units
-from regen_lib.regeneration.unit import first, regenerate
+from regen_lib.regeneration.unit import first_layers, regenerate
 from regen_lib.study.tables.suite import Suite
 
 TASK = Task((1, 12, 12), 4, (100.0,), (60.0,))
-OPTIONS = {"width": 0.07, "stem": 1, "hidden": 0, "batch_norm": True}
+OPTIONS = {"width": 0.07, "stem": 1, "hidden": None, "batch_norm": True}
 NAMES, SEED, COUNT = ("one", "two"), 3, 120
 LAYERS = ["conv1_1", "conv2_1"]
 UNITS = {"ours": (2, 0.5), "hardened": (2, 0.5), "units1": (1, 0.5), "units2": (2, 0.5), "ratio100": (2, 1.0)}
@@ -122,6 +122,6 @@ def build_study(data: Path) -> Known:
 
 def save_variant(data: Path, name: str, network: nn.Module, variant: str, count: int, ratio: float, seed: int) -> None:
     """Untrained units that do little, on the first ``count`` of the layers."""
-    layers = first(LAYERS, count)
+    layers = first_layers(LAYERS, count)
     defended = regenerate(network, layers, ratio=ratio, width=1.0, residual=0.3, generator=torch.Generator().manual_seed(seed))
     save_units(data / "units" / variant / f"{name}.safetensors", defended, network=network, layers=layers, ratio=ratio, width=1.0)

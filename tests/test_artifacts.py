@@ -21,7 +21,7 @@ from regen_lib.regeneration.files import load_units, save_units
 from regen_lib.regeneration.unit import regenerate, units
 from tests.conftest import TASK, draw
 
-OPTIONS = {"width": 0.07, "stem": 1, "hidden": 0, "batch_norm": True}
+OPTIONS = {"width": 0.07, "stem": 1, "hidden": None, "batch_norm": True}
 
 
 def bank_of(v: torch.Tensor, network: nn.Module, xi: float = 50.0) -> Bank:

@@ -49,8 +49,8 @@ def test_uap_drops_a_step_where_deepfool_did_not_arrive() -> None:
     change, steps = deepfool(Unreachable(), pixels.float(), classes=2)
     assert steps.tolist() == [10] * 6
     assert bool(change.any())
-    lanes, chosen, clean = torch.zeros(1, dtype=torch.long), torch.arange(6)[None], torch.zeros(1, 6, dtype=torch.long)
-    assert not uap_steps(Unreachable(), pixels[None], clean, torch.zeros(1, 1, 2, 2), lanes, chosen, 2).any()
+    members, chosen, clean = torch.zeros(1, dtype=torch.long), torch.arange(6)[None], torch.zeros(1, 6, dtype=torch.long)
+    assert not uap_steps(Unreachable(), pixels[None], clean, torch.zeros(1, 1, 2, 2), members, chosen, 2).any()
 
 
 def test_deepfool_overshoots_by_two_percent() -> None:

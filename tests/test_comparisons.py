@@ -26,11 +26,11 @@ WIDE = Threat(math.inf, 80.0, 1.0)
         ([0.2, 0.4, 0.1, 0.5], 2, None),
         ([0.2, 0.2025, 0.2025], 1, 2),  # less than 0.005 is no gain
         ([0.2, 0.21, 0.22], 1, None),  # a hundredth is
-        ([0.2, 0.2, 0.2, 0.2], 0, None),  # no patience asked for: all passes
+        ([0.2, 0.2, 0.2, 0.2], None, None),  # no patience asked for: all passes
         ([0.2, 0.95], 5, 2),  # the target
     ],
 )
-def test_when_an_attack_is_over(ratios: list[float], patience: int, ends: int | None) -> None:
+def test_when_an_attack_is_over(ratios: list[float], patience: int | None, ends: int | None) -> None:
     best, over = Best(torch.zeros(1, 1, 2, 2), 0.9, patience), []
     for step, ratio in enumerate(ratios):
         best.look(torch.full((1, 1, 2, 2), float(step)), [ratio], [0])
@@ -38,11 +38,11 @@ def test_when_an_attack_is_over(ratios: list[float], patience: int, ends: int | 
     assert (over.index(True) + 1 if True in over else None) == ends
 
 
-def test_every_lane_keeps_its_own_best() -> None:
+def test_every_member_keeps_its_own_best() -> None:
     best = Best(torch.zeros(2, 1, 1, 1), 0.9)
     for step, ratios in enumerate(([0.3, 0.5], [0.6, 0.4], [0.5, 0.95]), start=1):
         best.look(torch.full((2, 1, 1, 1), float(step)), ratios, [0, 1])
-    best.look(torch.full((2, 1, 1, 1), 9.0), [0.7], [0])  # the second lane has reached its target and takes no part
+    best.look(torch.full((2, 1, 1, 1), 9.0), [0.7], [0])  # the second member has reached its target and takes no part
     assert best.v.flatten().tolist() == [9.0, 3.0]
     assert best.fooling == [0.7, 0.95]
     assert best.history[1:] == pytest.approx([0.4, 0.55, 0.775, 0.825])

@@ -17,7 +17,7 @@ from regen_lib.core.images import Images
 from regen_lib.core.inference import predict
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.storage import weights_hash
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.regeneration.masking import masked_predictions
 from regen_lib.regeneration.ranking import observed_noise
@@ -62,12 +62,12 @@ def attack(name: str, network: nn.Module, images: Images = IMAGES, **options: An
     return attacks.find(name)(network, images.pixels, INF, seed=0, count=2, **OPTIONS[name], **options)
 
 
-def material() -> Material:
-    return Material(IMAGES, random_signs(small().eval(), IMAGES.pixels, INF, seed=0, count=2), ("0",))
+def training_data() -> TrainingData:
+    return TrainingData(IMAGES, random_signs(small().eval(), IMAGES.pixels, INF, seed=0, count=2), ("0",))
 
 
 def evaluated(network: nn.Module, images: Images) -> object:
-    clean, bank = {"undefended": images.labels}, material().bank
+    clean, bank = {"undefended": images.labels}, training_data().bank
     return evaluate("1", "n", {"undefended": network}, clean, {"signs": bank}, images, seed=0)
 
 
@@ -85,7 +85,7 @@ MEASURES: dict[str, Door] = {
     "evaluate": evaluated,
     "masking": masked,
     "noise": lambda network, images: observed_noise(network, ["0"], images.pixels, torch.ones(1, 3, 12, 12)),
-    "defense": lambda network, images: defenses.make("jpeg", network, {}, Material(images, material().bank, ("0",)), seed=0),
+    "defense": lambda network, images: defenses.make("jpeg", network, {}, TrainingData(images, training_data().bank, ("0",)), seed=0),
 }
 ATTACKS: dict[str, Door] = {name: (lambda network, images, name=name: attack(name, network, images)) for name in OPTIONS}  # type: ignore[misc]
 DOORS: dict[str, Door] = {**MEASURES, **ATTACKS, "fit": fitted}

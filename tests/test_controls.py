@@ -19,7 +19,7 @@ from regen_lib.attacks import make
 from regen_lib.core.images import Images
 from regen_lib.core.inference import predict
 from regen_lib.core.storage import weights_hash
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.regeneration.unit import regenerate
 from tests.conftest import rng
 
@@ -47,14 +47,14 @@ def hardening_params() -> dict[str, Any]:
 
 
 def test_hardening_is_attacked_after_the_rounds_asked_for(
-    tmp_path: Path, network: nn.Module, images: Images, material: Material, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, network: nn.Module, images: Images, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On training images, and judged on validation images; more seeds and shares are other trainings, the same ones the same rows."""
     splits = {"train": images, "validation": Images(images.pixels.flip(0), images.labels.flip(0))}
     monkeypatch.setattr(hardenings, "START", 0)
     monkeypatch.setattr(hardenings, "JUDGES", 40)
     monkeypatch.setattr(hardenings, "load_network", lambda _path: network)
-    monkeypatch.setattr(hardenings, "load_bank", lambda _path, network: material.bank)
+    monkeypatch.setattr(hardenings, "load_bank", lambda _path, network: training_data.bank)
     monkeypatch.setattr(hardenings, "load_units", lambda _path, model: regenerate(model, ["conv1_1"], residual=0.0, generator=rng()))
     made = [pd.concat(hardenings.rows(hardening_params(), splits, tmp_path, plan(0.5, 0.5, 1), (0, 2))) for _ in range(2)]
     assert list(made[0].rounds) == [0, 2]
@@ -124,18 +124,20 @@ def test_targeted_success_is_of_images_of_other_classes(network: nn.Module, imag
 
 
 def test_democratic_training_is_the_studys_but_for_epsilon_and_seed(
-    network: nn.Module, material: Material, monkeypatch: pytest.MonkeyPatch
+    network: nn.Module, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, Any]] = []
 
-    def record(name: str, model: nn.Module, spec: dict[str, Any], _material: Material, *, seed: int) -> tuple[nn.Module, dict[str, Any]]:
+    def record(
+        name: str, model: nn.Module, spec: dict[str, Any], _training_data: TrainingData, *, seed: int
+    ) -> tuple[nn.Module, dict[str, Any]]:
         seen.append({"name": name, "seed": seed, **spec})
         return model, {}
 
     monkeypatch.setattr(targeted.defenses, "make", record)
     row = {"training": {"epsilon": 60, "steps": 3}, "recipe": {"epochs": 1}}
     plan = {"network": "vgg16", "settled": True, "epsilon": 90, "seed": 1}
-    targeted.trained({"rivals": {"democratic_training": row}}, network, material, plan)
+    targeted.trained({"rivals": {"democratic_training": row}}, network, training_data, plan)
     training = {"epsilon": 90, "steps": 3, "settled": True}
     assert seen == [{"name": "democratic_training", "seed": 1, "training": training, "recipe": {"epochs": 1}}]
     assert row["training"]["epsilon"] == 60
@@ -148,18 +150,20 @@ def test_controls_need_the_studys_data(program: ModuleType, tmp_path: Path, caps
 
 
 def test_less_training_is_less_of_the_same(
-    tmp_path: Path, network: nn.Module, images: Images, material: Material, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, network: nn.Module, images: Images, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A share of the images, the recipe otherwise as it is; all of them are the study's own training."""
     seen: list[dict[str, Any]] = []
 
-    def record(defense: str, model: nn.Module, spec: dict[str, Any], _material: Material, *, seed: int) -> tuple[nn.Module, dict[str, Any]]:
+    def record(
+        defense: str, model: nn.Module, spec: dict[str, Any], _training_data: TrainingData, *, seed: int
+    ) -> tuple[nn.Module, dict[str, Any]]:
         seen.append({"defense": defense, "seed": seed, **spec})
         return model, {}
 
     monkeypatch.setattr(shares, "JUDGES", 48)
     monkeypatch.setattr(shares, "load_network", lambda _path: network)
-    monkeypatch.setattr(shares, "load_bank", lambda _path, network: material.bank)
+    monkeypatch.setattr(shares, "load_bank", lambda _path, network: training_data.bank)
     monkeypatch.setattr(shares.defenses, "make", record)
     rivals = {name: {"options": {"a": 1}, "recipe": {"epochs": 2, "images": 1000}} for name in ("prn", "hgd")}
     params = {"study": {"seed": 3}, "units": {"n": ["conv1_1"]}, "rivals": rivals}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from regen_lib import defenses
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses.democratic_training import entropy, features, low_entropy
 from regen_lib.defenses.feature_distillation import feature_distillation
 from regen_lib.defenses.feature_norm_clipping import CALIBRATION
@@ -59,15 +59,15 @@ def test_low_entropy_steps_are_a_quarter_of_epsilon(smooth: nn.Module, images: I
     v = (torch.rand(x.shape, generator=rng(2)) * 2 - 1) * 12
     for _ in range(3):
         leaf = v.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(entropy(features(smooth, x + leaf)).sum(), leaf)
-        v = (v - 3 * slope.sign()).clamp(-12, 12)
+        (gradient,) = torch.autograd.grad(entropy(features(smooth, x + leaf)).sum(), leaf)
+        v = (v - 3 * gradient.sign()).clamp(-12, 12)
     torch.testing.assert_close(low_entropy(smooth, x, images.labels[:4], rng(2), epsilon=12.0, steps=3), v)
 
 
-def test_usual_norms_are_of_the_first_thousand_images(network: nn.Module, images: Images, material: Material) -> None:
+def test_usual_norms_are_of_the_first_thousand_images(network: nn.Module, images: Images, training_data: TrainingData) -> None:
     assert CALIBRATION == 1000
     many = Images(torch.cat([images.pixels.repeat(20, 1, 1, 1), images.pixels[:40], images.pixels * 0]), images.labels.repeat(22))
-    plain = Material(many, material.bank, material.layers)
+    plain = TrainingData(many, training_data.bank, training_data.layers)
     defended, _ = defenses.make("feature_norm_clipping", network, {"options": {"alpha": 1.1}}, plain, seed=0)
     x = many.pixels[:1000].float()
     norms = network.conv1_1(network.normalize(x)).norm(dim=1)
@@ -79,11 +79,11 @@ def test_the_two_steps_of_the_distillation_table(network: nn.Module) -> None:
     assert [[float(table[i, j]) for j in (0, 3, 4, 7)] for i in (0, 3, 4, 7)] == [[20, 20, 50, 50]] * 2 + [[50] * 4] * 2
 
 
-def test_first_scales_the_first_convolution_alone() -> None:
+def test_conv1_scale_scales_the_first_convolution_alone() -> None:
     """The setting that decides what filter norms mean: the others are drawn as without it."""
     plain, small = (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4, 2)) for _ in range(2))
     initialise(plain, rng(1))
-    initialise(small, rng(1), first=0.1)
+    initialise(small, rng(1), conv1_scale=0.1)
     torch.testing.assert_close(small[0].weight, plain[0].weight * 0.1)
     for index in (1, 3):
         assert torch.equal(small[index].weight, plain[index].weight)

@@ -14,7 +14,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.storage import read_tensors, weights_hash
-from regen_lib.defenses._shared.base import Defended, Material, save_defense
+from regen_lib.defenses._shared.base import Defended, TrainingData, save_defense
 from regen_lib.defenses._shared.retraining import Retrained
 from regen_lib.defenses.feature_denoising import feature_denoising
 
@@ -37,10 +37,10 @@ SPECS: dict[str, dict[str, Any]] = {
 TRANSFORMS = ("jpeg", "feature_distillation", "pixel_deflection")
 
 
-def made(name: str, network: nn.Module, material: Material) -> tuple[Defended, dict[str, Any]]:
+def made(name: str, network: nn.Module, training_data: TrainingData) -> tuple[Defended, dict[str, Any]]:
     """The defence of that row, built upon the one that it names."""
     built_on = SPECS[name].get("built_on")
-    ready = replace(material, built_on=made(built_on, network, material)[0]) if built_on else material
+    ready = replace(training_data, built_on=made(built_on, network, training_data)[0]) if built_on else training_data
     return defenses.make(name, network, SPECS[name], ready, seed=0)
 
 
@@ -49,16 +49,18 @@ def test_every_rival_has_a_row_here() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
-def test_a_defence_is_made_kept_and_found_again(tmp_path: Path, network: nn.Module, images: Images, material: Material, name: str) -> None:
+def test_a_defence_is_made_kept_and_found_again(
+    tmp_path: Path, network: nn.Module, images: Images, training_data: TrainingData, name: str
+) -> None:
     frozen, x = weights_hash(network), images.pixels[:6].float()
     before = network(x)
-    defended, options = made(name, network, material)
+    defended, options = made(name, network, training_data)
     assert weights_hash(network) == frozen
     assert not defended.training
     assert not any(parameter.requires_grad for parameter in defended.parameters())
     path = tmp_path / "defenses" / name / "vgg16.safetensors"
     save_defense(path, name, defended, options)
-    again, _ = made(name, network, material)
+    again, _ = made(name, network, training_data)
     save_defense(tmp_path / "again.safetensors", name, again, options)
     assert path.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
     assert not any(key.startswith("network.") for key in read_tensors(path, "defense")[0])  # the frozen network is kept once
@@ -74,39 +76,39 @@ def test_a_defence_is_made_kept_and_found_again(tmp_path: Path, network: nn.Modu
         defenses.build(name, network, tmp_path, "vgg16")
 
 
-def test_unknown_defences_and_settings(network: nn.Module, material: Material) -> None:
+def test_unknown_defences_and_settings(network: nn.Module, training_data: TrainingData) -> None:
     with pytest.raises(StudyError, match="choose one of adversarial_training, democratic_training"):
         defenses.find("base")
     with pytest.raises(StudyError, match="choose one of gaussian, dot"):
         feature_denoising(network, shape=(1, 12, 12), kind="median")
     with pytest.raises(StudyError, match="choose one of logits, features"):
-        defenses.make("hgd", network, {**SPECS["hgd"], "training": {"guide": "pixels"}}, material, seed=0)
+        defenses.make("hgd", network, {**SPECS["hgd"], "training": {"guide": "pixels"}}, training_data, seed=0)
     with pytest.raises(StudyError, match="takes its rectifier from a trained PRN: set built_on to defenses/prn"):
-        defenses.make("prn_det", network, SPECS["prn_det"], material, seed=0)
-    wide, _ = defenses.make("prn", network, {**SPECS["prn"], "options": {"maps": 8, "blocks": 1}}, material, seed=0)
+        defenses.make("prn_det", network, SPECS["prn_det"], training_data, seed=0)
+    wide, _ = defenses.make("prn", network, {**SPECS["prn"], "options": {"maps": 8, "blocks": 1}}, training_data, seed=0)
     with pytest.raises(StudyError, match="differ in maps or blocks"):
-        defenses.make("prn_det", network, SPECS["prn_det"], replace(material, built_on=wide), seed=0)
+        defenses.make("prn_det", network, SPECS["prn_det"], replace(training_data, built_on=wide), seed=0)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_gradients_pass_straight_through(network: nn.Module, images: Images, material: Material, name: str) -> None:
+def test_gradients_pass_straight_through(network: nn.Module, images: Images, training_data: TrainingData, name: str) -> None:
     """BPDA: the gradient at x is that of the network at the transformed image."""
-    defended, _ = defenses.make(name, network, SPECS[name], material, seed=0)
+    defended, _ = defenses.make(name, network, SPECS[name], training_data, seed=0)
     x = images.pixels[:4].float().requires_grad_()
     state = defended.rng.get_state() if name == "pixel_deflection" else None
-    (slope,) = torch.autograd.grad(defended(x).square().sum(), x)
+    (gradient,) = torch.autograd.grad(defended(x).square().sum(), x)
     if state is not None:
         defended.rng.set_state(state)
     changed = defended.transform(x).detach().requires_grad_()
     (expected,) = torch.autograd.grad(network(changed).square().sum(), changed)
     assert not torch.equal(changed, x)
-    torch.testing.assert_close(slope, expected)
-    assert bool(slope.isfinite().all())
-    assert float(slope.abs().max()) > 0
+    torch.testing.assert_close(gradient, expected)
+    assert bool(gradient.isfinite().all())
+    assert float(gradient.abs().max()) > 0
 
 
-def test_own_is_what_is_trained(network: nn.Module, material: Material) -> None:
-    counts = {name: defenses.make(name, network, SPECS[name], material, seed=0)[0].trained() for name in (*TRANSFORMS, "hgd")}
+def test_own_is_what_is_trained(network: nn.Module, training_data: TrainingData) -> None:
+    counts = {name: defenses.make(name, network, SPECS[name], training_data, seed=0)[0].trained() for name in (*TRANSFORMS, "hgd")}
     whole = sum(p.numel() for p in network.parameters())
     retrained = Retrained(network)
     assert [counts[name] for name in TRANSFORMS] == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Where tensors live: everything once on the CPU, and once on a device that is none, which refuses tensors of the other."""
+"""Where tensors live: everything once on the CPU, and once on a fake device, which refuses the CPU's tensors."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from regen_lib.attacks._shared.activations import convolutions
 from regen_lib.core import devices
 from regen_lib.core.environment import MEMORY_FORMAT
 from regen_lib.core.errors import StudyError
-from regen_lib.core.images import Images, at_once
+from regen_lib.core.images import Images, batch_size
 from regen_lib.core.inference import logits, perturb
 from regen_lib.core.perturbations import load_bank
 from regen_lib.core.storage import read_tensors
@@ -103,15 +103,15 @@ def test_float32_is_float32_on_a_gpu() -> None:
 @pytest.mark.parametrize(("side", "most", "expected"), [(28, 125, 125), (32, 250, 250), (64, 125, 31), (224, 125, 2), (224, 10, 1)])
 def test_fewer_large_images_at_once_on_a_cpu(side: int, most: int, expected: int) -> None:
     pixels = torch.empty(1, 3, side, side, dtype=torch.uint8)
-    assert at_once(pixels, most) == expected
+    assert batch_size(pixels, most) == expected
     with torch.device("meta"):
-        assert at_once(pixels, most) == most
+        assert batch_size(pixels, most) == most
 
 
 def test_memory_formats_give_the_same_predictions(
     network: nn.Module, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"width": 0.07, "stem": 1, "hidden": 0, "batch_norm": True}
+    options = {"width": 0.07, "stem": 1, "hidden": None, "batch_norm": True}
     save_network(tmp_path / "network.safetensors", "vgg16", network, TASK, options)
     weights = regenerate(network, layers := ["conv1_2", "conv3_1"], generator=rng()).state_dict()
     found, layouts = [], []

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -55,10 +56,14 @@ def test_a_perturbation_far_below_xi_is_warned_of_once() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
+        ("spgd", {"count": 0}, "count 0 must be a whole number, 1 or more"),
+        ("spgd", {"count": 2.0}, "count 2.0 must be a whole number"),
         ("spgd", {"passes": 0}, "passes 0 must be a whole number, 1 or more"),
         ("spgd", {"step": 0}, "step 0 must be a number above 0"),
         ("spgd", {"step": math.nan}, "step nan must be a number above 0"),
-        ("spgd", {"patience": -1}, "patience -1"),
+        ("spgd", {"patience": 0}, "patience 0 must be a whole number, 1 or more"),
+        ("spgd", {"towards": -1}, "towards -1: the network has the classes 0 to 4; None aims at no class"),
+        ("gap", {"towards": True}, "towards True"),
         ("spgd", {"towards": 5}, "towards 5: the network has the classes 0 to 4"),
         ("spgd", {"labels": torch.arange(16)}, "labels from 0 to 15"),
         ("spgd", {"batch": 9}, "batch 9, but each perturbation has 8 images"),
@@ -74,7 +79,19 @@ def test_a_perturbation_far_below_xi_is_warned_of_once() -> None:
 )
 def test_options_that_let_nothing_move_are_refused(name: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(StudyError, match=said):
-        attacks.find(name)(small().eval(), IMAGES.pixels, INF, seed=0, count=2, **options)
+        attacks.find(name)(small().eval(), IMAGES.pixels, INF, seed=0, **{"count": 2, **options})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    bank = spgd(small().eval(), IMAGES.pixels, INF, seed=0, count=np.int64(2), passes=np.int32(3), batch=4, step=np.float32(0.25))
+    assert torch.equal(
+        bank.perturbations, spgd(small().eval(), IMAGES.pixels, INF, seed=0, count=2, passes=3, batch=4, step=0.25).perturbations
+    )
+
+
+def test_a_bound_for_images_in_0_1_is_warned_of() -> None:
+    with pytest.warns(StudyWarning, match=r"xi is 0.0314 pixels of 0-255: if it is meant for images in \[0, 1\], give 0.0314 \* 255"):
+        spgd(small().eval(), IMAGES.pixels, Threat(math.inf, 8 / 255, 1.0), seed=0, count=2, passes=3, batch=4)
 
 
 def test_too_many_members_for_the_images() -> None:

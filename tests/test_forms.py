@@ -17,7 +17,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.inference import logits, predict
 from regen_lib.core.perturbations import Threat
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
 from tests.conftest import draw
@@ -131,7 +131,7 @@ STUDY: dict[str, dict[str, Any]] = {  # as in the default study, so that its ban
     "caffenet": {"width": 0.25, "stem": (5, 2), "hidden": 32},
     "vgg_f": {"width": 0.25, "stem": (5, 2), "hidden": 32},
     "googlenet": {"width": 0.25, "stem": (5, 2), "stem_pool": False, "modules": ("3a", "4a", "5a"), "batch_norm": True},
-    "vgg16": {"width": 0.1, "hidden": 0, "batch_norm": True},
+    "vgg16": {"width": 0.1, "hidden": None, "batch_norm": True},
     "resnet152": {"width": 0.1875, "stem": (5, 2), "stem_pool": False, "depths": (1, 1, 1, 1)},
 }
 
@@ -179,8 +179,8 @@ def test_defences_see_through_a_relu_in_place(name: str) -> None:
     network = plain()
     found = []
     for form in (network, FORMS["ReLU in place"](network)):
-        material = Material(Images(PIXELS, torch.arange(16) % 5), BANK, ("1", "3"))
-        defended, _ = defenses.make(name, form, DEFENSES[name], material, seed=0)
+        training_data = TrainingData(Images(PIXELS, torch.arange(16) % 5), BANK, ("1", "3"))
+        defended, _ = defenses.make(name, form, DEFENSES[name], training_data, seed=0)
         found.append(torch.cat(list(logits(defended, PIXELS))))
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
 
@@ -196,6 +196,6 @@ def test_defences_see_through_a_relu_in_place(name: str) -> None:
 )
 def test_defences_say_what_a_network_lacks(name: str, network: nn.Module, said: str) -> None:
     spec = DEFENSES.get(name, {"training": {"epsilon": 8}, "recipe": {"epochs": 1, "rate": 0.01, "batch": 8}})
-    material = Material(Images(PIXELS, torch.arange(16) % 5), BANK, ("0",))
+    training_data = TrainingData(Images(PIXELS, torch.arange(16) % 5), BANK, ("0",))
     with pytest.raises(StudyError, match=said):
-        predict(defenses.make(name, network, spec, material, seed=0)[0], PIXELS)
+        predict(defenses.make(name, network, spec, training_data, seed=0)[0], PIXELS)

@@ -76,7 +76,7 @@ def test_real_images(tmp_path: Path, squeezenet: nn.Module) -> None:
     """Decoding, class order, weights and preprocessing together: top-1 of every second image is that of the published network."""
     target = tmp_path / "images.safetensors"
     trees = dict.fromkeys(("train", "validation", "test"), "images")
-    names = prepare(SAMPLE, target, validation=250, seed=0, trees=trees, counts={"train": 500, "test": 0}, classes="classes.json")
+    names = prepare(SAMPLE, target, validation=250, seed=0, trees=trees, counts={"train": 500, "test": None}, classes="classes.json")
     assert names == tuple(name for _, name in json.loads((SAMPLE / "classes.json").read_text()))
     splits = load_images(target)
     assert [len(splits[name]) for name in ("train", "validation", "test")] == [500, 250, 250]

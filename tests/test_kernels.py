@@ -189,9 +189,9 @@ def test_deepfool_step_reaches_the_nearest_plane() -> None:
 @needs_triton
 @pytest.mark.parametrize("norm", [math.inf, 2.0])
 @pytest.mark.parametrize("xi", [10.0, 5000.0])
-@pytest.mark.parametrize(("lanes", "images", "shape"), [(1, 1, (1, 3, 3)), (3, 4, (3, 21, 33))])
-def test_universal_step(norm: float, xi: float, lanes: int, images: int, shape: tuple[int, ...]) -> None:
-    v, gradients = rand(lanes, *shape) * 8, rand(lanes, images, *shape, seed=1)
+@pytest.mark.parametrize(("members", "images", "shape"), [(1, 1, (1, 3, 3)), (3, 4, (3, 21, 33))])
+def test_universal_step(norm: float, xi: float, members: int, images: int, shape: tuple[int, ...]) -> None:
+    v, gradients = rand(members, *shape) * 8, rand(members, images, *shape, seed=1)
     gradients[..., 0, 0] = 0  # no direction
     close(universal_step.kernel(v, gradients, 7.0, norm, xi), universal_step.twin(v, gradients, 7.0, norm, xi), 1e-5)
 

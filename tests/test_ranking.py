@@ -60,6 +60,12 @@ def test_ratio_outside_its_range(ratio: float) -> None:
         top(nn.Conv2d(1, 4, 3), ratio)
 
 
+def test_only_convolutions_have_filters_to_rank() -> None:
+    for module in (nn.Linear(4, 4), nn.Conv1d(4, 4, 3)):
+        with pytest.raises(StudyError, match=f"a {type(module).__name__} has no filters to rank: give an nn.Conv2d"):
+            rank(module)
+
+
 def test_observed_noise_is_what_activations_show(network: nn.Sequential, images: Images) -> None:
     v = draw(1, 1, 12, 12) * 20
     noise, bound = observed_noise(network, ["conv2_1"], images.pixels, v)["conv2_1"]

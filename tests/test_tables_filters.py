@@ -10,12 +10,24 @@ import torch
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.seeding import generator
 from regen_lib.core.surgery import find_conv
+from regen_lib.networks.blocks import initialise
 from regen_lib.regeneration.synthesis import diverse, walk
 from regen_lib.study.tables import masking
-from regen_lib.study.tables.filters import filter_table
+from regen_lib.study.tables.filters import before_training, filter_table
 from regen_lib.study.tables.masking import masking_table, restored
 from regen_lib.study.tables.synthesis import describe
 from tests.suite import LAYERS, SEED, Known, share
+
+
+def test_the_network_before_training_has_the_weights_it_was_drawn_with(known: Known) -> None:
+    """Fig. 2 sets the norms beside those of notebook 00b's draw, in which conv1 alone may have another scale."""
+    network = known.networks["one"]
+    start = initialise(copy.deepcopy(network), generator(SEED, "weights", "one"), conv1_scale=0.1)
+    before = copy.deepcopy(network.state_dict())
+    drawn = before_training(network, "one", seed=SEED)
+    torch.testing.assert_close(find_conv(drawn, LAYERS[0]).weight, find_conv(start, LAYERS[0]).weight * 10)
+    assert torch.equal(find_conv(drawn, LAYERS[1]).weight, find_conv(start, LAYERS[1]).weight)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
 def test_fig_2_by_hand(known: Known) -> None:

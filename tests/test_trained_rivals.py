@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from regen_lib import defenses
 from regen_lib.core.images import Images
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, mixed_loss, perturbation
 from regen_lib.defenses.democratic_training import entropy, features, low_entropy
 from regen_lib.defenses.feature_denoising import NonLocal, feature_denoising
@@ -19,8 +19,8 @@ from tests.conftest import draw, linear_network, rng
 from tests.test_defenses import RECIPE, SPECS
 
 
-def test_hgd_starts_as_the_network_and_learns_its_logits(network: nn.Module, images: Images, material: Material) -> None:
-    x, noise = images.pixels.float(), Noise(material.bank.perturbations, 1.0)
+def test_hgd_starts_as_the_network_and_learns_its_logits(network: nn.Module, images: Images, training_data: TrainingData) -> None:
+    x, noise = images.pixels.float(), Noise(training_data.bank.perturbations, 1.0)
     fresh = hgd(network, channels=1, width=4)
     nn.init.zeros_(fresh.denoiser.last.weight)
     nn.init.zeros_(fresh.denoiser.last.bias)
@@ -28,13 +28,15 @@ def test_hgd_starts_as_the_network_and_learns_its_logits(network: nn.Module, ima
     by_hand = (network(noise(x, rng(3))) - network(x)).abs().mean()
     assert float(loss(fresh, noise, "logits", x, torch.zeros(0), rng(3))) == pytest.approx(float(by_hand), rel=1e-4)
     long = {**SPECS["hgd"], "recipe": {**RECIPE, "epochs": 30}, "training": {"probability": 1.0}}
-    trained, _ = defenses.make("hgd", network, long, material, seed=0)
+    trained, _ = defenses.make("hgd", network, long, training_data, seed=0)
     assert float(loss(trained, noise, "logits", x, torch.zeros(0), rng(3))) < 0.8 * float(by_hand)
 
 
-def test_prn_learns_the_clean_prediction(network: nn.Module, images: Images, material: Material) -> None:
+def test_prn_learns_the_clean_prediction(network: nn.Module, images: Images, training_data: TrainingData) -> None:
     """The labels are not its business: with all labels wrong it still brings the network's own prediction back."""
-    wrong = Material(Images(images.pixels, (network(images.pixels.float()).argmax(1) + 1) % 4), material.bank, material.layers)
+    wrong = TrainingData(
+        Images(images.pixels, (network(images.pixels.float()).argmax(1) + 1) % 4), training_data.bank, training_data.layers
+    )
     spec = {"options": {"maps": 8, "blocks": 1}, "recipe": {**RECIPE, "epochs": 60, "rate": 5e-3}}
     defended, _ = defenses.make("prn", network, spec, wrong, seed=0)
     x = images.pixels.float()
@@ -49,8 +51,8 @@ def test_a_heap_of_one_is_pgd(smooth: nn.Module, images: Images) -> None:
         v = start[one : one + 1]
         for _ in range(3):
             leaf = v.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(nn.functional.cross_entropy(smooth(x[one : one + 1] + leaf), y[one : one + 1]), leaf)
-            v = (v + 2.5 * 10 / 3 * slope.sign()).clamp(-10, 10)
+            (gradient,) = torch.autograd.grad(nn.functional.cross_entropy(smooth(x[one : one + 1] + leaf), y[one : one + 1]), leaf)
+            v = (v + 2.5 * 10 / 3 * gradient.sign()).clamp(-10, 10)
         torch.testing.assert_close(found[one : one + 1], v)
 
 
@@ -128,14 +130,16 @@ def test_denoising_blocks_start_as_nothing(network: nn.Module, images: Images) -
 
 
 @pytest.mark.parametrize("settled", [False, True])
-def test_democratic_training_may_keep_the_statistics_of_batch_normalisation(network: nn.Module, material: Material, settled: bool) -> None:
+def test_democratic_training_may_keep_the_statistics_of_batch_normalisation(
+    network: nn.Module, training_data: TrainingData, settled: bool
+) -> None:
     """Scale and shift are trained either way; what is kept is what a plain network's file holds."""
     spec = {**SPECS["democratic_training"], "training": {"epsilon": 8, "settled": settled}}
-    defended, _ = defenses.make("democratic_training", network, spec, material, seed=0)
+    defended, _ = defenses.make("democratic_training", network, spec, training_data, seed=0)
     before, after = network.state_dict(), defended.own()[0].state_dict()
     assert list(before) == list(after)
     changed = {key.rpartition(".")[2] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"weight", "bias"} | (set() if settled else {"running_mean", "running_var", "num_batches_tracked"})
-    x, plain = material.images.pixels[:6].float(), Retrained(network).eval()
+    x, plain = training_data.images.pixels[:6].float(), Retrained(network).eval()
     plain.own()[0].load_state_dict(after)
     assert torch.equal(plain(x), defended(x))

@@ -12,7 +12,7 @@ from torch import nn
 
 from regen_lib import defenses
 from regen_lib.core.images import Images
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses.feature_distillation import feature_distillation
 from regen_lib.defenses.feature_norm_clipping import Clipped
 from regen_lib.defenses.jpeg import jpeg
@@ -103,8 +103,8 @@ def test_clipped_norms_by_hand() -> None:
     torch.testing.assert_close(clipped(x), torch.tensor([0.6, 0.0, 0.8, 0.5]).view(1, 2, 1, 2))
 
 
-def test_usual_norms_are_those_of_clean_images(network: nn.Module, images: Images, material: Material) -> None:
-    defended, _ = defenses.make("feature_norm_clipping", network, {"options": {"alpha": 100.0}}, material, seed=0)
+def test_usual_norms_are_those_of_clean_images(network: nn.Module, images: Images, training_data: TrainingData) -> None:
+    defended, _ = defenses.make("feature_norm_clipping", network, {"options": {"alpha": 100.0}}, training_data, seed=0)
     x = images.pixels.float()
     normal = network.normalize(x) if hasattr(network, "normalize") else x
     first = float(network.conv1_1(normal).norm(dim=1).mean())
@@ -121,15 +121,15 @@ def test_detector_features_by_hand() -> None:
     np.testing.assert_allclose(log_dct(colour, colour * 0), log_dct(grey, grey * 0), rtol=1e-3, atol=1e-3)
 
 
-def test_only_detected_images_are_rectified(network: nn.Module, images: Images, material: Material) -> None:
-    alone, _ = made("prn", network, material)
-    defended, _ = made("prn_det", network, material)
+def test_only_detected_images_are_rectified(network: nn.Module, images: Images, training_data: TrainingData) -> None:
+    alone, _ = made("prn", network, training_data)
+    defended, _ = made("prn_det", network, training_data)
     assert isinstance(defended, DetectingPRN)
     weights = {key: tensor for key, tensor in defended.state_dict().items() if key.startswith("rectifier.")}
     assert weights
     assert all(torch.equal(tensor, alone.state_dict()[key]) for key, tensor in weights.items())
     x = images.pixels.float()
-    v = material.bank.perturbations[torch.arange(len(x)) % 3]
+    v = training_data.bank.perturbations[torch.arange(len(x)) % 3]
     assert float(defended.perturbed(x).float().mean()) <= 0.15  # 5 % alarms on ten held-out images
     assert float(defended.perturbed(x + v).float().mean()) > 0.9
     for batch in (x, x + v):

@@ -151,9 +151,9 @@ def literal_sga(network: nn.Module, pixels: Tensor, xi: float, passes: int, batc
                     chosen = mixed[small : small + inner]
                     leaf = trial.clone().requires_grad_()
                     losses = nn.functional.cross_entropy(network(pixels[chosen].float() + leaf), labels[chosen], reduction="none")
-                    (slope,) = torch.autograd.grad(losses.clamp(max=9).mean(), leaf)
-                    total += slope
-                    trial = (trial + 0.1 * xi * slope.sign()).clamp(-xi, xi)
+                    (gradient,) = torch.autograd.grad(losses.clamp(max=9).mean(), leaf)
+                    total += gradient
+                    trial = (trial + 0.1 * xi * gradient.sign()).clamp(-xi, xi)
             v = (v + 0.1 * xi * total.sign()).clamp(-xi, xi)
     return v
 

@@ -8,7 +8,7 @@ from regen_lib.attacks._shared.generators import residual_generator, seeded
 from regen_lib.attacks._shared.side_by_side import to_bank
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
-from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -28,7 +28,7 @@ def gap(
     batch: int = 64,
     rate: float = 2e-4,
     loss: str = "least",
-    towards: int = -1,
+    towards: int | None = None,
 ) -> Bank:
     """``count`` universal perturbations, each from a generator of its own trained on its own part of ``pixels``.
 
@@ -51,11 +51,11 @@ def gap(
         while len(best) < passes and max(best, default=0) < threat.target:
             for chosen in torch.randperm(parts.shape[1], generator=rng).split(batch):
                 optimizer.zero_grad()
-                generator_loss(network, as_input(parts, k, chosen), threat.fill(maker(noise)), loss, towards).backward()
+                generator_loss(network, as_input(parts, k, chosen), threat.at_full_norm(maker(noise)), loss, towards).backward()
                 optimizer.step()
             with torch.no_grad():
-                made = threat.fill(maker(noise))
-            (ratio,) = lane_fooling(network, parts[k : k + 1], clean[k : k + 1], made, [0])
+                made = threat.at_full_norm(maker(noise))
+            (ratio,) = member_fooling(network, parts[k : k + 1], clean[k : k + 1], made, [0])
             if ratio >= max(best, default=0):
                 v[k] = made[0]
             best.append(max([ratio, *best]))
@@ -66,11 +66,11 @@ def gap(
     return to_bank("gap", network, threat, v, [best[-1] for best in runs], history, seed)
 
 
-def generator_loss(network: nn.Module, x: Tensor, v: Tensor, loss: str, towards: int) -> Tensor:
+def generator_loss(network: nn.Module, x: Tensor, v: Tensor, loss: str, towards: int | None) -> Tensor:
     """What a generator minimises: ``log`` of the mean cross-entropy to a goal, or minus that to the class without ``v``."""
     with torch.no_grad():
         clean = network(x)
-    if towards >= 0:
+    if towards is not None:
         goal, sign = torch.full((len(x),), towards), 1
     else:
         goal, sign = (clean.argmin(1), 1) if loss == "least" else (clean.argmax(1), -1)

@@ -8,7 +8,7 @@ from regen_lib.attacks._shared.activations import convolutions, ran
 from regen_lib.attacks._shared.generators import LatentGenerator, seeded
 from regen_lib.attacks._shared.side_by_side import to_bank
 from regen_lib.core.images import as_input
-from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -44,13 +44,13 @@ def nag(
     for _ in (progress := tqdm(range(passes), desc="nag")):
         for chosen in torch.randperm(len(images), generator=rng).split(batch):
             optimizer.zero_grad()
-            made = threat.fill(maker.sample(len(chosen), rng))
+            made = threat.at_full_norm(maker.sample(len(chosen), rng))
             fool, differ = terms(network, as_input(images, chosen), labels[chosen], made, rng)
             (fool - diversity * differ).backward()
             optimizer.step()
         with torch.no_grad():
-            made = threat.fill(maker.sample(count, rng))
-        ratios = lane_fooling(network, parts, clean, made, range(count))
+            made = threat.at_full_norm(maker.sample(count, rng))
+        ratios = member_fooling(network, parts, clean, made, range(count))
         if sum(ratios) >= sum(fooling):
             v, fooling = made, ratios
         history.append(sum(fooling) / count)

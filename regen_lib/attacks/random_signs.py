@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.side_by_side import to_bank
-from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.seeding import generator
 
@@ -19,5 +19,5 @@ def random_signs(network: nn.Module, pixels: Tensor, threat: Threat, *, seed: in
     shape = (count, *pixels.shape[1:])
     signs = torch.randint(2, shape, generator=generator(seed, "random signs")).float() * 2 - 1
     v = signs * (threat.xi if threat.norm == math.inf else threat.xi / math.sqrt(signs[0].numel()))
-    fooling = lane_fooling(network, parts, predictions(network, parts), v, range(count))
+    fooling = member_fooling(network, parts, predictions(network, parts), v, range(count))
     return to_bank("random_signs", network, threat, v, fooling, [], seed)

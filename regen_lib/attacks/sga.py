@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
-from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -22,7 +22,7 @@ def sga(
     seed: int,
     count: int,
     passes: int = 20,
-    patience: int = 0,
+    patience: int | None = None,
     batch: int = 250,
     inner: int = 10,
     repeats: int = 4,
@@ -38,7 +38,7 @@ def sga(
     parts = split(pixels, count)
     clean = predictions(network, parts)
     generators = [generator(seed, "sga", k) for k in range(count)]
-    v, size, lanes = torch.zeros(count, *pixels.shape[1:]), step * threat.xi, range(count)
+    v, size, members = torch.zeros(count, *pixels.shape[1:]), step * threat.xi, range(count)
     best = Best(v, threat.target, patience)
     for _ in (progress := tqdm(range(passes), desc="sga")):
         for chosen in shuffled(parts, generators).split(batch, dim=1):
@@ -46,10 +46,10 @@ def sga(
             for _ in range(repeats):
                 mixed = torch.stack([row[torch.randperm(len(row), generator=g)] for row, g in zip(chosen, generators, strict=True)])
                 for part in mixed.split(inner, dim=1):
-                    slope = loss_gradient(network, parts, clean, trial, part)
-                    trial, total = universal_step(trial, slope[:, None], size, threat.norm, threat.xi), total + slope
+                    gradient = loss_gradient(network, parts, clean, trial, part)
+                    trial, total = universal_step(trial, gradient[:, None], size, threat.norm, threat.xi), total + gradient
             v = universal_step(v, total[:, None], size, threat.norm, threat.xi)
-        best.look(v, lane_fooling(network, parts, clean, v, lanes), lanes)
+        best.look(v, member_fooling(network, parts, clean, v, members), members)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
         if best.over:
             break

@@ -14,7 +14,7 @@ from regen_lib.attacks._shared.side_by_side import to_bank
 from regen_lib.core.depth import at_depth, named, upto
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
-from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -56,7 +56,7 @@ def singular_fool(
             made.append(singular_vector(shifted(layer, x), start, threat.norm, q, iterations))
         progress.set_postfix(layer=(layers or depths)[k % len(chosen)])
     v = threat.project(threat.xi * torch.cat(made))
-    fooling = lane_fooling(network, parts, predictions(network, parts), v, range(count))
+    fooling = member_fooling(network, parts, predictions(network, parts), v, range(count))
     return to_bank("singular_fool", network, threat, v, fooling, [sum(fooling) / count], seed)
 
 

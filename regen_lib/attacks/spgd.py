@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
-from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -22,33 +22,33 @@ def spgd(
     seed: int,
     count: int,
     passes: int = 10,
-    patience: int = 0,
+    patience: int | None = None,
     batch: int = 128,
     step: float = 0.1,
-    towards: int = -1,
+    towards: int | None = None,
     labels: Tensor | None = None,
 ) -> Bank:
     """``count`` universal perturbations by projected gradient ascent, each from its own part of ``pixels``, images not clipped.
 
     ``v <- project(v + step * xi * sign(g))`` (l2: ``g / ||g||``), ``g`` the gradient over a mini-batch of the mean
     cross-entropy to the network's own clean predictions, or to ``labels`` ``[N]``, each image's clipped at 9. With a class
-    ``towards`` the attack is targeted: downhill, to that class (-1: none). It ends after ``passes``, at the target fooling
+    ``towards`` the attack is targeted: downhill, to that class. It ends after ``passes``, at the target fooling
     ratio, or after ``patience`` passes without gain; the best pass counts.
     """
     parts = split(pixels, count)
     clean = predictions(network, parts)
     goal, uphill = (clean, 1) if labels is None else (split(labels, count), 1)
-    if towards >= 0:
+    if towards is not None:
         goal, uphill = torch.full_like(clean, towards), -1
     generators = [generator(seed, "spgd", k) for k in range(count)]
-    v, lanes = torch.zeros(count, *pixels.shape[1:]), range(count)
+    v, members = torch.zeros(count, *pixels.shape[1:]), range(count)
     best = Best(v, threat.target, patience)
     for _ in (progress := tqdm(range(passes), desc="spgd")):
         order = shuffled(parts, generators)
         for start in range(0, parts.shape[1], batch):
-            slope = uphill * loss_gradient(network, parts, goal, v, order[:, start : start + batch])
-            v = universal_step(v, slope[:, None], step * threat.xi, threat.norm, threat.xi)
-        best.look(v, lane_fooling(network, parts, clean, v, lanes), lanes)
+            gradient = uphill * loss_gradient(network, parts, goal, v, order[:, start : start + batch])
+            v = universal_step(v, gradient[:, None], step * threat.xi, threat.norm, threat.xi)
+        best.look(v, member_fooling(network, parts, clean, v, members), members)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
         if best.over:
             break

@@ -7,7 +7,7 @@ from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.deepfool import MAX_STEPS, deepfool
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
 from regen_lib.core.images import as_input
-from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -24,7 +24,7 @@ def uap(
     seed: int,
     count: int,
     passes: int = 10,
-    patience: int = 0,
+    patience: int | None = None,
     batch: int = 1,
     classes: int = 10,
 ) -> Bank:
@@ -32,7 +32,7 @@ def uap(
 
     In every pass, for each image whose predicted class ``v`` does not change yet, ``v <- project(v + deepfool(x + v))``.
     ``batch=1`` is the reference order, one image at a time; a larger batch takes the steps of its images at the same ``v``
-    and adds them up. As in the reference, a step is dropped where DeepFool ran out of iterations. A lane stops at the
+    and adds them up. As in the reference, a step is dropped where DeepFool ran out of iterations. A perturbation stops at the
     target fooling ratio on its own images, all of them at the latest after ``passes``, or after ``patience`` passes without
     gain; each gives the perturbation of its best pass.
     """
@@ -43,30 +43,30 @@ def uap(
     best = Best(v, threat.target, patience)
     for _ in (progress := tqdm(range(passes), desc="uap")):
         order = shuffled(parts, generators)
-        lanes = torch.tensor(best.running)
+        members = torch.tensor(best.running)
         for start in range(0, parts.shape[1], batch):
-            chosen = order[lanes, start : start + batch]
-            v[lanes] = threat.project(v[lanes] + steps(network, parts, clean, v, lanes, chosen, classes))
-        best.look(v, lane_fooling(network, parts, clean, v, lanes.tolist()), lanes.tolist())
+            chosen = order[members, start : start + batch]
+            v[members] = threat.project(v[members] + steps(network, parts, clean, v, members, chosen, classes))
+        best.look(v, member_fooling(network, parts, clean, v, members.tolist()), members.tolist())
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}", running=len(best.running))
         if best.over:
             break
     return best.bank("uap", network, threat, seed)
 
 
-def steps(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, lanes: Tensor, chosen: Tensor, classes: int) -> Tensor:
-    """Per lane, the sum of the DeepFool steps of its chosen images that ``v`` does not fool yet: ``[lanes, C, H, W]``.
+def steps(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, members: Tensor, chosen: Tensor, classes: int) -> Tensor:
+    """Per member, the sum of the DeepFool steps of its chosen images that ``v`` does not fool yet: ``[members, C, H, W]``.
 
-    ``chosen`` ``[lanes, b]`` indexes each lane's images in ``parts``.
+    ``chosen`` ``[members, b]`` indexes each member's images in ``parts``.
     """
-    owner = torch.arange(len(lanes)).repeat_interleave(chosen.shape[1])
-    lane, index = lanes[owner], chosen.flatten()
-    total = torch.zeros(len(lanes), *v.shape[1:])
+    owner = torch.arange(len(members)).repeat_interleave(chosen.shape[1])
+    member, index = members[owner], chosen.flatten()
+    total = torch.zeros(len(members), *v.shape[1:])
     for part in torch.arange(len(owner)).split(CHUNK):
-        x = as_input(parts, lane[part], index[part]) + v[lane[part]]
+        x = as_input(parts, member[part], index[part]) + v[member[part]]
         with torch.no_grad():
             outputs = network(x)
-        unfooled = outputs.argmax(1) == clean[lane[part], index[part]]
+        unfooled = outputs.argmax(1) == clean[member[part], index[part]]
         if bool(unfooled.any()):
             change, taken = deepfool(network, x[unfooled], classes=classes, outputs=outputs[unfooled])
             accepted = taken < MAX_STEPS - 1

@@ -3,7 +3,8 @@
 * Images are uint8 ``[N, C, H, W]`` in 0-255, labels int64 ``[N]`` from 0 to classes - 1, perturbations float32 ``[K, C, H, W]``
   in pixels.
 * A network takes such images as float32 and gives one row of logits (before any softmax) for each: float32 ``[N, classes]``,
-  finite, of two or more classes. It is run in evaluation mode and put back as it was (:func:`evaluating`).
+  finite, of two or more classes. It is run in evaluation mode and put back as it was (:func:`evaluating`); an image's logits must
+  not depend on the images beside it, so batch normalisation needs running statistics.
 * An attack by gradients needs a gradient that is not zero everywhere, as many images as it is told to take at once, and
   options that let it move. What it gives is finite and not zero; far below ``xi`` it is warned of
   (:mod:`regen_lib.attacks._shared.door`, a decorator on every attack).
@@ -67,12 +68,23 @@ def labels(labels: Tensor, count: int, classes: int | None = None) -> None:
         raise StudyError(f"labels from {int(labels.min())} to {int(labels.max())}: they must be {within}, as the network counts classes")
 
 
-def perturbations(v: Tensor, pixels: Tensor) -> None:
-    """Refuse perturbations that are not finite float32 ``[K, C, H, W]`` of the images' ``C, H, W``."""
+def perturbations(v: Tensor, pixels: Tensor, choice: Tensor | None = None) -> None:
+    """Refuse perturbations that are not finite float32 ``[K, C, H, W]`` of the images' ``C, H, W``.
+
+    And a ``choice`` that does not name one of them for every image: int64 ``[N]`` from 0 to K - 1.
+    """
+    if not isinstance(v, Tensor):
+        raise StudyError(f"perturbations are a {type(v).__name__}: give a tensor, float32 [K, C, H, W] (of a bank: bank.perturbations)")
     if v.ndim != 4 or v.shape[1:] != pixels.shape[1:]:
         raise StudyError(f"perturbations of shape {tuple(v.shape)} for images {tuple(pixels.shape)}: give [K, *{tuple(pixels.shape[1:])}]")
     if v.dtype != torch.float32 or not bool(v.isfinite().all()):
         raise StudyError(f"perturbations of {v.dtype}, or with NaN or infinity: give finite float32, in pixels (0-255)")
+    if choice is not None and (choice.dtype != torch.int64 or tuple(choice.shape) != (len(pixels),)):
+        raise StudyError(
+            f"a choice of {choice.dtype}, shape {tuple(choice.shape)}: give int64 [{len(pixels)}], a perturbation for each image"
+        )
+    if choice is not None and choice.numel() and not 0 <= int(choice.min()) <= int(choice.max()) < len(v):
+        raise StudyError(f"a choice from {int(choice.min())} to {int(choice.max())}: the perturbations are 0 to {len(v) - 1}")
 
 
 def logits(outputs: Any, count: int) -> Tensor:
@@ -98,8 +110,6 @@ def network(network: nn.Module, pixels: Tensor, *, gradients: bool = False) -> i
 
     With ``gradients`` it must have one at the images that is finite and not zero everywhere.
     """
-    if not isinstance(network, nn.Module):
-        raise StudyError(f"the network is a {type(network).__name__}: give a torch.nn.Module")
     x = as_input(pixels[:PROBE])
     with evaluating(network), undisturbed(network), torch.set_grad_enabled(gradients):
         outputs = logits(ran(network, x.requires_grad_(gradients)), len(x))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.hooks import hooked
 from regen_lib.core.wrappers import bare
 
 
@@ -38,13 +39,8 @@ def parts(network: nn.Module) -> list[nn.Module]:
 def executed(network: nn.Module, x: Tensor) -> list[tuple[nn.Module, int]]:
     """The :func:`parts` in the order in which they run on ``x``, each with how often it ran before."""
     order: list[nn.Module] = []
-    handles = [part.register_forward_hook(lambda module, _inputs, _output: order.append(module)) for part in parts(network)]
-    try:
-        with torch.no_grad():
-            network(x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(part.register_forward_hook(lambda run, _inputs, _output: order.append(run)) for part in parts(network)), torch.no_grad():
+        network(x)
     return [(module, order[:index].count(module)) for index, module in enumerate(order)]
 
 
@@ -81,16 +77,14 @@ def upto(network: nn.Module, module: nn.Module, before: int = 0) -> Callable[[Te
             if count > before:
                 raise Reached(output)
 
-        handle = module.register_forward_hook(stop)
         try:
-            network(x)
+            with module.register_forward_hook(stop):
+                network(x)
         except Reached as reached:
             if not isinstance(reached.output, Tensor):
                 kind = type(reached.output).__name__
                 raise StudyError(f"a {type(module).__name__} gives a {kind}: choose a layer that gives a tensor") from None
             return reached.output
-        finally:
-            handle.remove()
         raise StudyError(f"the {type(module).__name__} does not run in the network's forward: choose another layer")
 
     return run

@@ -1,7 +1,7 @@
 """Where tensors live and how they lie: on this process's GPU where there is one, on the CPU otherwise; ``channels_last``.
 
-Networks, perturbations, labels and all that is computed are on the device; images wait in the CPU's memory (of a mapped file,
-where they are many) and go over batch by batch. Random numbers are drawn on the CPU and taken over, so that they are the same
+Networks, perturbations, labels and all that is computed are on the device; images stay in the CPU's memory (of a mapped file,
+where they are many) and are copied batch by batch. Random numbers are drawn on the CPU and taken over, so that they are the same
 numbers everywhere.
 """
 

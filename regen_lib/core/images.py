@@ -23,7 +23,7 @@ class Images:
     labels: Tensor
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.pixels)
 
     def first(self, count: int) -> "Images":
         """The first ``count`` images; :class:`StudyError` where there are fewer."""
@@ -54,7 +54,7 @@ def as_input(pixels: Tensor, *index: Tensor | int) -> Tensor:
     return moved.to(torch.float32, memory_format=memory_format())
 
 
-def at_once(pixels: Tensor, most: int) -> int:
+def batch_size(pixels: Tensor, most: int) -> int:
     """How many of these images ``[N, C, H, W]`` to send through a network at once: ``most``.
 
     On a CPU, of images larger than 32 x 32 in proportion fewer: their activations should stay in the cache, and in memory that

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from regen_lib.core import contract, processes
 from regen_lib.core.devices import memory_format
-from regen_lib.core.images import Images, as_input, at_once
+from regen_lib.core.images import Images, as_input, batch_size
 from regen_lib.kernels import perturb as kernels
 
 BATCH = 125  # a third faster than 500 on a CPU
@@ -32,8 +32,8 @@ def logits(
     """
     contract.images(pixels)
     if perturbations is not None:
-        contract.perturbations(perturbations, pixels)
-    size = at_once(pixels, BATCH)
+        contract.perturbations(perturbations, pixels, choice)
+    size = batch_size(pixels, BATCH)
     for start in range(0, len(pixels), size):
         chunk = pixels[start : start + size]
         which = torch.zeros(len(chunk), dtype=torch.long) if choice is None else choice[start : start + size]

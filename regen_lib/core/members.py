@@ -25,6 +25,3 @@ def predictions(network: nn.Module, parts: Tensor) -> Tensor:
 def member_fooling(network: nn.Module, parts: Tensor, clean: Tensor, v: Tensor, members: Sequence[int]) -> list[float]:
     """Fooling ratio of each listed member of ``v`` ``[K, C, H, W]`` on its own images ``parts[k]``, predicted ``clean[k]`` unperturbed."""
     return [fooling_ratio(clean[k], predict(network, parts[k], v[k : k + 1])) for k in members]
-
-
-lane_fooling = member_fooling  # what the attacks, which call a member in the making a lane, know it by

@@ -5,6 +5,25 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.wrappers import bare
+
+
+def each_image_alone(network: nn.Module) -> None:
+    """:class:`StudyError` where ``network``, in evaluation mode, has batch normalisation that takes its statistics from the batch.
+
+    What such a network gives for an image depends on the images beside it, and a perturbation found in one batch fools no other.
+    """
+    for name, module in bare(network).named_modules():
+        if isinstance(module, _BatchNorm) and module.training:
+            raise StudyError(f"batch normalisation {name or 'itself'!r} stays in train mode: let the network's train() and eval() set it")
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise StudyError(
+                f"batch normalisation {name or 'itself'!r} has no running statistics, so that an image's logits depend on its batch: "
+                "train the network with track_running_stats=True, or put GroupNorm in its place"
+            )
 
 
 @contextmanager
@@ -12,8 +31,11 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     """Within, ``network`` is in evaluation mode and its weights take no gradients; afterwards every flag is as it was.
 
     Dropout is off and batch normalisation keeps its statistics, so nothing in the network changes. A network that is in
-    evaluation mode and frozen is not touched.
+    evaluation mode and frozen is not touched. :class:`StudyError` for what is no module, and as
+    :func:`each_image_alone` says.
     """
+    if not isinstance(network, nn.Module):
+        raise StudyError(f"the network is a {type(network).__name__}: give a torch.nn.Module")
     modes = [(module, module.training) for module in network.modules()]
     wanting = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if training := any(mode for _, mode in modes):
@@ -21,6 +43,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     for parameter in wanting:
         parameter.requires_grad_(False)
     try:
+        each_image_alone(network)
         yield
     finally:
         if training:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ class Threat:
 
     def __post_init__(self) -> None:
         if self.norm not in (2, math.inf):
-            raise StudyError(f"norm {self.norm}: only 2 and inf are defined here")
+            raise StudyError(f"norm {self.norm!r}: give math.inf (or torch.inf) or 2, no other norm is defined here")
+        if not isinstance(self.xi, Real) or not isinstance(self.target, Real):
+            raise StudyError(f"xi {self.xi!r} and target {self.target!r}: give numbers")
         if not (self.xi > 0 and 0 < self.target <= 1):
             raise StudyError(f"xi {self.xi} must be positive and target {self.target} in (0, 1]")
 
@@ -56,7 +59,7 @@ class Threat:
         factor = (self.xi / self.size(perturbations).clamp_min(1e-12)).clamp_max(1)
         return perturbations * factor.view(-1, 1, 1, 1)
 
-    def fill(self, perturbations: Tensor) -> Tensor:
+    def at_full_norm(self, perturbations: Tensor) -> Tensor:
         """The same directions at the full norm ``xi``: ``[K, C, H, W]`` to the same shape."""
         return self.project(perturbations * (self.xi / self.size(perturbations).clamp_min(1e-12)).view(-1, 1, 1, 1))
 
@@ -107,20 +110,20 @@ class Bank:
         return replace(self, perturbations=threat.project(self.perturbations * (xi / self.threat.xi)), threat=threat)
 
 
-def save_bank(path: Path, bank: Bank) -> None:
+def save_bank(path: Path | str, bank: Bank) -> None:
     """Write a bank of perturbations with its threat, origin and measured norm."""
     metadata = asdict(bank)
     del metadata["perturbations"], metadata["threat"]
     threat = {"norm": str(bank.threat.norm), "xi": bank.threat.xi, "target": bank.threat.target}
-    write_tensors(path, "bank", {"perturbations": bank.perturbations}, **metadata, threat=threat, xi_measured=bank.measured)
+    write_tensors(Path(path), "bank", {"perturbations": bank.perturbations}, **metadata, threat=threat, xi_measured=bank.measured)
 
 
-def load_bank(path: Path, *, network: nn.Module | None = None, shape: tuple[int, int, int] | None = None) -> Bank:
+def load_bank(path: Path | str, *, network: nn.Module | None = None, shape: tuple[int, int, int] | None = None) -> Bank:
     """Read a bank, checked: finite, within its xi, and where given, of ``shape`` ``(C, H, W)`` and made for ``network``.
 
     :class:`StudyError` otherwise.
     """
-    tensors, metadata = read_tensors(path, "bank")
+    tensors, metadata = read_tensors(Path(path), "bank")
     threat = Threat(float(metadata["threat"]["norm"]), metadata["threat"]["xi"], metadata["threat"]["target"])
     fields = {key: metadata[key] for key in ("attack", "network", "network_hash", "seed", "gradients")}
     fields |= {"fooling": tuple(metadata["fooling"]), "history": tuple(metadata["history"])}

@@ -22,7 +22,7 @@ _alone = False  # inside a job: no other process takes part
 
 
 def join() -> None:
-    """Meet the other processes, where torchrun has started several; otherwise nothing happens."""
+    """Join the process group, where torchrun has started several processes; otherwise nothing happens."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.get_default_device().type == "cuda" else "gloo")
 
@@ -38,7 +38,7 @@ def rank() -> int:
 
 
 def wait() -> None:
-    """Until all processes have come here."""
+    """Return once every process has called this: a barrier."""
     if world() > 1:
         dist.barrier()
 

@@ -10,7 +10,7 @@ from regen_lib.core.environment import TF32
 
 
 def start(threads: int) -> None:
-    """Fix what the bytes of a result depend on: device, thread count, deterministic kernels; meet the stage's other processes.
+    """Fix what the bytes of a result depend on: device, thread count, deterministic kernels; join the stage's other processes.
 
     Called first in every notebook. On a GPU a few gradients (of pooling and padding) have no deterministic kernel: torch warns.
     Denormals are flushed to zero: on a CPU they slow small networks several-fold and change no printed digit.

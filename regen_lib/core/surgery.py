@@ -1,13 +1,15 @@
 """Replacing modules by name: how masking and regeneration enter a network. No hooks, so compile, export and state_dict work."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.hooks import hooked
+from regen_lib.core.modes import each_image_alone
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -36,9 +38,29 @@ def view(network: M) -> M:
     """The same network in modules of its own, frozen and in evaluation mode.
 
     Weights and buffers are shared with the original, not copied; the original's modes and ``requires_grad`` stay its own.
+    :class:`StudyError` as :func:`regen_lib.core.modes.each_image_alone` says.
     """
     frozen: dict[int, Tensor] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
-    return duplicate(network, frozen | {id(buffer): buffer for buffer in network.buffers()}).eval()
+    result = duplicate(network, frozen | {id(buffer): buffer for buffer in network.buffers()}).eval()
+    each_image_alone(result)
+    return result
+
+
+class Wrapped(nn.Module):
+    """A convolution ``conv`` with something done to what it gives, in its place in a network.
+
+    :class:`StudyError` where the network reads the convolution's weights, to convolve with them itself: that would pass by this.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    @property
+    def weight(self) -> NoReturn:
+        """What only a network asks for that convolves by itself."""
+        found = "the network convolves with the weight of a convolution that it does not call"
+        raise StudyError(f"{found}: write its forward as self.conv(x), or choose another layer")
 
 
 def with_replaced(network: M, replacements: Mapping[str, nn.Module]) -> M:
@@ -72,19 +94,11 @@ def layer_inputs(network: nn.Module, layers: Sequence[str], x: Tensor) -> dict[s
     """
     seen: dict[str, list[Tensor]] = {name: [] for name in layers}
 
-    def keep(name: str) -> torch.utils.hooks.RemovableHandle:
-        def store(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name].append(inputs[0].clone())  # a later layer may write into it
+    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _module, inputs: seen[name].append(inputs[0].clone())  # a later layer may write into it
 
-        return find_conv(network, name).register_forward_pre_hook(store)
-
-    handles = [keep(name) for name in layers]
-    try:
-        with torch.no_grad():
-            network(x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(find_conv(network, name).register_forward_pre_hook(keep(name)) for name in layers), torch.no_grad():
+        network(x)
     return {name: once(name, inputs) for name, inputs in seen.items()}
 
 

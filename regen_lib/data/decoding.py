@@ -76,7 +76,7 @@ def prepare(
     validation: int,
     seed: int,
     trees: Mapping[str, str],
-    counts: Mapping[str, int],
+    counts: Mapping[str, int | None],
     classes: str | None = None,
     square: bool = False,
     side: int = SIDE,
@@ -84,7 +84,7 @@ def prepare(
 ) -> tuple[str, ...]:
     """Decode the splits ``train``, ``validation``, ``test`` and, where ``trees`` names it, ``others``; returns the names of the classes.
 
-    ``trees`` says where below ``raw`` each split comes from, ``counts`` how many images ``train`` and ``test`` get (0: all that
+    ``trees`` says where below ``raw`` each split comes from, ``counts`` how many images ``train`` and ``test`` get (None: all that
     are left). Splits of one tree share no image; each has the classes as evenly as can be. ``classes``: a JSON list of (folder,
     name), in the network's order. ``side``: the shorter side after resizing, before the centre is cut out (224: images that are
     224 x 224 stay as they are). Work is saved every 500 images, and goes on from there after a kill. A file that cannot be
@@ -110,7 +110,9 @@ def prepare(
     return tuple(name for _, name in known) if known else plan["train"].names
 
 
-def planned(raw: Path, trees: Mapping[str, str], counts: Mapping[str, int], known: Sequence[str] | None, seed: int) -> dict[str, Listing]:
+def planned(
+    raw: Path, trees: Mapping[str, str], counts: Mapping[str, int | None], known: Sequence[str] | None, seed: int
+) -> dict[str, Listing]:
     """Which images each split gets; :class:`StudyError` where a tree has too few."""
     left: dict[str, Listing] = {}
     plan: dict[str, Listing] = {}
@@ -120,8 +122,9 @@ def planned(raw: Path, trees: Mapping[str, str], counts: Mapping[str, int], know
         tree = trees[split]
         if tree not in left:
             left[tree] = (found := listing(raw / tree, known)).pick(balanced(found.classes, generator(seed, tree)))
-        count = counts.get(split) or len(left[tree])
-        if count > len(left[tree]) or not count:
+        given = counts.get(split)
+        count = len(left[tree]) if given is None else given
+        if not 0 < count <= len(left[tree]):
             raise StudyError(f"{raw / tree}: {count} images asked for as {split}, {len(left[tree])} are left: lower the counts")
         plan[split], left[tree] = left[tree].pick(range(count)), left[tree].pick(range(count, len(left[tree])))
     return plan

@@ -1,7 +1,7 @@
 """The defences compared: one file each, found by name.
 
 A file's function of its own name builds the defence around a frozen network, ``name(network, **options) -> Defended``. Where
-the defence learns or calibrates, the file has ``train(defended, material, recipe, *, seed, name, **options)`` too, which
+the defence learns or calibrates, the file has ``train(defended, data, recipe, *, seed, name, **options)`` too, which
 takes the options of ``training`` in its row of params.yaml.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # schema.py asks for the names alone, and should not wait for
 
     from regen_lib.core.images import Images
     from regen_lib.core.perturbations import Bank
-    from regen_lib.defenses._shared.base import Defended, Material
+    from regen_lib.defenses._shared.base import Defended, TrainingData
     from regen_lib.training.recipe import Recipe
 
 UNITS = ("ours", "hardened")  # the paper's defence, its units as first trained and after iterative training
@@ -34,10 +34,10 @@ def find(name: str) -> ModuleType:
     return import_module(f"regen_lib.defenses.{name}")
 
 
-def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Material", *, seed: int) -> "tuple[Defended, dict[str, Any]]":
+def make(name: str, network: "nn.Module", spec: Mapping[str, Any], data: "TrainingData", *, seed: int) -> "tuple[Defended, dict[str, Any]]":
     """The defence that a row of params.yaml describes, ready for use, and the options that it was built with.
 
-    ``options`` build it, ``training`` and ``recipe`` train it, ``material.built_on`` is the defence that it is built upon, if any. One
+    ``options`` build it, ``training`` and ``recipe`` train it, ``data.built_on`` is the defence that it is built upon, if any. One
     that asks for ``layers``, ``shape``, ``channels`` or ``size`` gets the network's unit positions and the images' measures.
     :class:`StudyError` for what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is left as it is.
     """
@@ -46,11 +46,11 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Ma
 
     module = find(name)
     builder = getattr(module, name)
-    contract.images(material.images.pixels)
-    contract.perturbations(material.bank.perturbations, material.images.pixels)
-    contract.labels(material.images.labels, len(material.images), contract.network(network, material.images.pixels))
-    shape = list(material.images.pixels.shape[1:])
-    known = {"layers": list(material.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
+    contract.images(data.images.pixels)
+    contract.perturbations(data.bank.perturbations, data.images.pixels)
+    contract.labels(data.images.labels, len(data.images), contract.network(network, data.images.pixels))
+    shape = list(data.images.pixels.shape[1:])
+    known = {"layers": list(data.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
     asked = {key: value for key, value in known.items() if key in signature(builder).parameters}
     if "size" in asked and shape[1] != shape[2]:
         raise StudyError(f"{name} is defined on square images, these are {shape[1]} x {shape[2]}: crop them, or choose another defence")
@@ -59,7 +59,7 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Ma
     if hasattr(module, "train"):
         recipe = Recipe(**spec["recipe"]) if spec.get("recipe") else None
         label = f"{name} {defended.family}"
-        module.train(defended, material, recipe, seed=seed, name=label, **spec.get("training", {}))
+        module.train(defended, data, recipe, seed=seed, name=label, **spec.get("training", {}))
     defended.eval().requires_grad_(False)
     return defended, options
 
@@ -84,10 +84,10 @@ def defend(
     """
     from dataclasses import asdict
 
-    from regen_lib.defenses._shared.base import Material
+    from regen_lib.defenses._shared.base import TrainingData
 
     spec = {**sorted_out(name, options, layers, recipe), "recipe": asdict(recipe) if recipe else None}
-    return make(name, network, spec, Material(images, bank, tuple(layers), built_on), seed=seed)[0]
+    return make(name, network, spec, TrainingData(images, bank, tuple(layers), built_on), seed=seed)[0]
 
 
 def sorted_out(name: str, options: Mapping[str, Any], layers: Sequence[str], recipe: "Recipe | None") -> dict[str, dict[str, Any]]:
@@ -97,7 +97,7 @@ def sorted_out(name: str, options: Mapping[str, Any], layers: Sequence[str], rec
     module = find(name)
     builds = signature(getattr(module, name)).parameters
     trains = signature(module.train).parameters if hasattr(module, "train") else {}
-    given = {"network", "shape", "channels", "size", "layers", "defended", "material", "recipe", "seed", "name"}
+    given = {"network", "shape", "channels", "size", "layers", "defended", "data", "recipe", "seed", "name"}
     own = {key: p for key, p in {**builds, **trains}.items() if key not in given and p.kind is p.KEYWORD_ONLY}
     if unknown := sorted(set(options) - set(own)):
         raise StudyError(f"{name} has no option {', '.join(unknown)}: choose from {', '.join(own) or 'none, it has none'}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, train_against
 from regen_lib.training.recipe import Recipe
 
@@ -28,9 +28,8 @@ def features(model: nn.Module, x: Tensor) -> Tensor:
     found = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not found:
         raise StudyError("the network has no nn.Linear: Democratic Training takes the entropy of what the last one receives")
-    handle = found[-1].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
-    model(x)
-    handle.remove()
+    with found[-1].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0])):
+        model(x)
     return seen[0]
 
 
@@ -40,30 +39,30 @@ def low_entropy(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *,
     with torch.enable_grad():
         for _ in range(steps):
             leaf = v.requires_grad_()
-            (slope,) = torch.autograd.grad(entropy(features(model, x + leaf)).sum(), leaf)
-            v = (v.detach() - epsilon / 4 * slope.sign()).clamp(-epsilon, epsilon)
+            (gradient,) = torch.autograd.grad(entropy(features(model, x + leaf)).sum(), leaf)
+            v = (v.detach() - epsilon / 4 * gradient.sign()).clamp(-epsilon, epsilon)
     return v.detach()
 
 
-class Settled(nn.BatchNorm2d):
+class FixedStatistics(nn.BatchNorm2d):
     """Batch normalisation that keeps its running statistics, and uses them, while its scale and shift are trained."""
 
-    def train(self, mode: bool = True) -> "Settled":  # noqa: ARG002
+    def train(self, mode: bool = True) -> "FixedStatistics":  # noqa: ARG002
         return super().train(mode=False)
 
 
-def settle(model: nn.Module) -> None:
-    """Make every batch normalisation of ``model`` a :class:`Settled` one with the same values."""
+def fix_statistics(model: nn.Module) -> None:
+    """Make every batch normalisation of ``model`` a :class:`FixedStatistics` one with the same values."""
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.BatchNorm2d):
-            settled = Settled(module.num_features, module.eps, module.momentum)
-            settled.load_state_dict(module.state_dict())
-            model.set_submodule(name, settled.eval())
+            fixed = FixedStatistics(module.num_features, module.eps, module.momentum)
+            fixed.load_state_dict(module.state_dict())
+            model.set_submodule(name, fixed.eval())
 
 
 def train(
     defended: Retrained,
-    material: Material,
+    data: TrainingData,
     recipe: Recipe,
     *,
     seed: int,
@@ -79,6 +78,6 @@ def train(
     of the images that the network will see.
     """
     if settled:
-        settle(defended.model)
+        fix_statistics(defended.model)
     ascend = partial(low_entropy, epsilon=epsilon, steps=steps)
-    return train_against(defended, material, recipe, ascend, share=share, seed=seed, name=name)
+    return train_against(defended, data, recipe, ascend, share=share, seed=seed, name=name)

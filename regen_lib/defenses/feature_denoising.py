@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
 from regen_lib.core.seeding import generator
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained
 from regen_lib.defenses.adversarial_training import train as adversarially
 from regen_lib.training.recipe import Recipe
@@ -71,7 +71,7 @@ def feature_denoising(network: nn.Module, *, shape: tuple[int, int, int], kind: 
 
 
 def train(
-    defended: Retrained, material: Material, recipe: Recipe, *, seed: int, name: str, epsilon: float, steps: int = 5, share: float = 1.0
+    defended: Retrained, data: TrainingData, recipe: Recipe, *, seed: int, name: str, epsilon: float, steps: int = 5, share: float = 1.0
 ) -> list[float]:
     """Adversarial training of network and blocks; 1x1 embeddings start from N(0, 0.01), the mixing ones from He-normal weights."""
     rng = generator(seed, "feature denoising", name)
@@ -81,4 +81,4 @@ def train(
             for embedding in (block.theta, block.phi):
                 if isinstance(embedding, nn.Conv2d):
                     nn.init.normal_(embedding.weight, std=0.01, generator=rng)
-    return adversarially(defended, material, recipe, seed=seed, name=name, epsilon=epsilon, steps=steps, share=share)
+    return adversarially(defended, data, recipe, seed=seed, name=name, epsilon=epsilon, steps=steps, share=share)

@@ -6,20 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.images import as_input
-from regen_lib.core.surgery import find_conv, layer_inputs, view, with_replaced
-from regen_lib.defenses._shared.base import Defended, Material
+from regen_lib.core.surgery import Wrapped, find_conv, layer_inputs, view, with_replaced
+from regen_lib.defenses._shared.base import Defended, TrainingData
 
 CALIBRATION = 1000  # training images that say what a usual norm is
 
 
-class Clipped(nn.Module):
+class Clipped(Wrapped):
     """A convolution whose output ``[N, C, H, W]`` has an l2 norm over channels of at most ``alpha * usual`` at every position."""
 
     usual: Tensor
 
     def __init__(self, conv: nn.Conv2d, alpha: float) -> None:
-        super().__init__()
-        self.conv, self.alpha = conv, alpha
+        super().__init__(conv)
+        self.alpha = alpha
         self.register_buffer("usual", torch.tensor(torch.inf))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,9 +49,9 @@ def feature_norm_clipping(network: nn.Module, *, layers: list[str], alpha: float
     return FeatureNormClipping(network, layers, alpha)
 
 
-def train(defended: FeatureNormClipping, material: Material, recipe: None, **_: Any) -> None:  # noqa: ARG001  # nothing is fitted
+def train(defended: FeatureNormClipping, data: TrainingData, recipe: None, **_: Any) -> None:  # noqa: ARG001  # nothing is fitted
     """Set each layer's usual norm, first to last: the mean over clean training images and positions."""
-    x = as_input(material.images.pixels[:CALIBRATION])
+    x = as_input(data.images.pixels[:CALIBRATION])
     for layer in defended.layers:
         clipped = defended.clipped.get_submodule(layer)
         assert isinstance(clipped, Clipped)

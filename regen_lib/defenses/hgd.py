@@ -10,7 +10,7 @@ from regen_lib.attacks._shared.activations import convolutions, ran
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
 from regen_lib.core.seeding import generator
-from regen_lib.defenses._shared.base import Defended, Material
+from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.networks.blocks import initialise
 from regen_lib.training.loop import fit
 from regen_lib.training.noise import Noise
@@ -72,7 +72,7 @@ def hgd(network: nn.Module, *, channels: int, width: int = 64) -> HGD:
 
 
 def train(
-    defended: HGD, material: Material, recipe: Recipe, *, seed: int, name: str, guide: str = "logits", probability: float = 0.5
+    defended: HGD, data: TrainingData, recipe: Recipe, *, seed: int, name: str, guide: str = "logits", probability: float = 0.5
 ) -> list[float]:
     """Train the denoiser alone: what the frozen classifier makes of clean and of denoised image should agree (L1).
 
@@ -82,8 +82,8 @@ def train(
         raise StudyError(f"guide {guide!r} is unknown: choose one of {', '.join(GUIDES)}")
     initialise(defended.denoiser, generator(seed, "hgd", name))
     nn.init.zeros_(defended.denoiser.last.weight)  # starts by changing nothing
-    objective = partial(loss, defended, Noise(material.bank.perturbations, probability), guide)
-    return fit(defended, defended.own(), material.images, recipe, seed=seed, name=name, objective=objective)
+    objective = partial(loss, defended, Noise(data.bank.perturbations, probability), guide)
+    return fit(defended, defended.own(), data.images, recipe, seed=seed, name=name, objective=objective)
 
 
 def loss(defended: HGD, noise: Noise, guide: str, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:  # noqa: ARG001  # no labels

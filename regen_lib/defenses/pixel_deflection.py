@@ -46,14 +46,13 @@ def robust_map(network: nn.Module, x: Tensor) -> Tensor:
         kept.append(output)
         return output.clone()  # a ReLU in place writes into that
 
-    handle = found[-1].register_forward_hook(keep)
     with torch.enable_grad(), eager(network):
-        logits = network(x.clone().requires_grad_())
-        handle.remove()
+        with found[-1].register_forward_hook(keep):
+            logits = network(x.clone().requires_grad_())
         best = logits.topk(min(TOP, logits.shape[1]), dim=1).values
         weights = 0.5 ** torch.arange(1, best.shape[1] + 1, dtype=x.dtype, device=x.device)
-        (slope,) = torch.autograd.grad((best * weights).sum(), kept[0])
-    maps = (slope.mean((2, 3), keepdim=True) * kept[0].detach()).sum(1, keepdim=True).relu()
+        (gradient,) = torch.autograd.grad((best * weights).sum(), kept[0])
+    maps = (gradient.mean((2, 3), keepdim=True) * kept[0].detach()).sum(1, keepdim=True).relu()
     maps = nn.functional.interpolate(maps, size=x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     low, high = (maps.flatten(1).aminmax(dim=1).min, maps.flatten(1).aminmax(dim=1).max)
     return (maps - low.view(-1, 1, 1)) / (high - low).clamp_min(1e-12).view(-1, 1, 1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from regen_lib.core.devices import memory_format
 from regen_lib.core.seeding import generator
-from regen_lib.defenses._shared.base import Defended, Material
+from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.training.loop import fit
 from regen_lib.training.noise import Noise
 from regen_lib.training.recipe import Recipe
@@ -50,15 +50,15 @@ def prn(network: nn.Module, *, channels: int, maps: int = 64, blocks: int = 5) -
     return PRN(network, channels, maps, blocks)
 
 
-def train(defended: PRN, material: Material, recipe: Recipe, *, seed: int, name: str, probability: float = 0.5) -> list[float]:
+def train(defended: PRN, data: TrainingData, recipe: Recipe, *, seed: int, name: str, probability: float = 0.5) -> list[float]:
     """Train the rectifier alone, towards the classifier's own prediction on the clean image; Xavier start."""
     rng = generator(seed, "prn", name)
     for layer in defended.rectifier.modules():
         if isinstance(layer, nn.Conv2d) and layer.bias is not None:
             nn.init.xavier_normal_(layer.weight, generator=rng)
             nn.init.zeros_(layer.bias)
-    objective = partial(loss, defended, Noise(material.bank.perturbations, probability))
-    return fit(defended, defended.own(), material.images, recipe, seed=seed, name=name, objective=objective)
+    objective = partial(loss, defended, Noise(data.bank.perturbations, probability))
+    return fit(defended, defended.own(), data.images, recipe, seed=seed, name=name, objective=objective)
 
 
 def loss(defended: PRN, noise: Noise, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:  # noqa: ARG001  # PRN needs no labels

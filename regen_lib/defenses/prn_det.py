@@ -9,7 +9,7 @@ from regen_lib.core.extras import need
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import draw
 from regen_lib.core.seeding import generator
-from regen_lib.defenses._shared.base import Defended, Material
+from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.defenses.prn import PRN
 from regen_lib.training.recipe import Recipe
 
@@ -62,7 +62,7 @@ def prn_det(network: nn.Module, *, channels: int, size: int, maps: int = 64, blo
 
 def train(
     defended: DetectingPRN,
-    material: Material,
+    data: TrainingData,
     recipe: Recipe | None,  # noqa: ARG001  # scikit-learn's solver needs none
     *,
     seed: int,
@@ -73,12 +73,12 @@ def train(
     """Take the rectifier of a trained PRN, and train the detector on ``images`` training images, each clean and perturbed.
 
     A linear SVM on standardised features; its threshold leaves ``alarms`` of held-out clean images above it.
-    :class:`StudyError` unless ``material.built_on`` is a PRN of the same shape.
+    :class:`StudyError` unless ``data.built_on`` is a PRN of the same shape.
     """
-    take_rectifier(defended, material.built_on)
+    take_rectifier(defended, data.built_on)
     rng = generator(seed, "detector", name)
-    x = as_input(material.images.first(images).pixels)
-    v = material.bank.perturbations[draw(len(x), len(material.bank), rng)]
+    x = as_input(data.images.first(images).pixels)
+    v = data.bank.perturbations[draw(len(x), len(data.bank), rng)]
     rows = {}
     with torch.no_grad():
         for kind, batch in (("clean", x), ("perturbed", x + v)):

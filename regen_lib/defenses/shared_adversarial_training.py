@@ -4,7 +4,7 @@ from functools import partial
 
 from torch import nn
 
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, perturbation, train_against
 from regen_lib.training.recipe import Recipe
 
@@ -16,7 +16,7 @@ def shared_adversarial_training(network: nn.Module) -> Retrained:
 
 def train(
     defended: Retrained,
-    material: Material,
+    data: TrainingData,
     recipe: Recipe,
     *,
     seed: int,
@@ -28,4 +28,4 @@ def train(
 ) -> list[float]:
     """Train on perturbations shared by heaps of ``heap`` images, within ``epsilon`` pixels; ``share`` (sigma) of the loss is theirs."""
     ascend = partial(perturbation, epsilon=epsilon, steps=steps, heap=heap)
-    return train_against(defended, material, recipe, ascend, share=share, seed=seed, name=name)
+    return train_against(defended, data, recipe, ascend, share=share, seed=seed, name=name)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared.loss_gradient import LOSS_CLIP
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, train_against
 from regen_lib.training.recipe import Recipe
 
@@ -25,13 +25,13 @@ class Universal:
         leaf = (torch.zeros_like(x[:1]) if self.v is None else self.v).requires_grad_()
         with torch.enable_grad():
             losses = nn.functional.cross_entropy(model(x + leaf), y, reduction="none").clamp_max(LOSS_CLIP)
-            (slope,) = torch.autograd.grad(losses.sum(), leaf)
-        self.v = (leaf.detach() + self.step * self.epsilon * slope.sign()).clamp(-self.epsilon, self.epsilon)
+            (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        self.v = (leaf.detach() + self.step * self.epsilon * gradient.sign()).clamp(-self.epsilon, self.epsilon)
         return self.v
 
 
 def train(
-    defended: Retrained, material: Material, recipe: Recipe, *, seed: int, name: str, epsilon: float, step: float = 0.1, share: float = 1.0
+    defended: Retrained, data: TrainingData, recipe: Recipe, *, seed: int, name: str, epsilon: float, step: float = 0.1, share: float = 1.0
 ) -> list[float]:
     """Train on one universal perturbation within ``epsilon`` pixels that takes a step of ``step * epsilon`` each mini-batch."""
-    return train_against(defended, material, recipe, Universal(epsilon, step), share=share, seed=seed, name=name)
+    return train_against(defended, data, recipe, Universal(epsilon, step), share=share, seed=seed, name=name)

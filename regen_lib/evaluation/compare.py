@@ -29,6 +29,10 @@ def evaluate(
     a bank, drawn uniformly, the same for all networks, and is not clipped unless ``clip`` says so. :class:`StudyError` where no network is
     called ``undefended``, where it classifies no image correctly, and where there is nothing to evaluate.
     """
+    wrong = [kind.__name__ for kind, given in ((Mapping, networks), (Images, images), (Mapping, banks)) if not isinstance(given, kind)]
+    wrong += [f"Bank under {name!r}" for name, bank in banks.items() if not isinstance(bank, Bank)] if not wrong else []
+    if wrong:
+        raise StudyError(f"evaluate was given no {wrong[0]}: give networks and banks by name, {{name: network}}, Images and {{name: Bank}}")
     if BASELINE not in networks:
         raise StudyError(f"networks has {', '.join(networks) or 'nothing'} and no {BASELINE!r}: Eq. 9 compares with the network as it was")
     if not banks or not len(images):

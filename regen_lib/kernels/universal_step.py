@@ -45,34 +45,34 @@ def kernel(v: Tensor, gradients: Tensor, size: float, norm: float, xi: float) ->
 
 
 @jit
-def _summed(gradients, lane, images, values, at, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
+def _summed(gradients, member, images, values, at, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
     total = tl.zeros((BLOCK,), tl.float32)
     for image in range(images):
-        total += tl.load(gradients + (lane * images + image) * values + at, mask=at < values, other=0.0)
+        total += tl.load(gradients + (member * images + image) * values + at, mask=at < values, other=0.0)
     return total
 
 
 @jit
 def _signs(v, gradients, result, images, values, size, xi, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
-    lane = tl.program_id(1).to(tl.int64)
+    member = tl.program_id(1).to(tl.int64)
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    total = _summed(gradients, lane, images, values, at, BLOCK)
+    total = _summed(gradients, member, images, values, at, BLOCK)
     sign = tl.where(total > 0, 1.0, 0.0) - tl.where(total < 0, 1.0, 0.0)
-    moved = tl.load(v + lane * values + at, mask=at < values, other=0.0) + size * sign
-    tl.store(result + lane * values + at, tl.minimum(tl.maximum(moved, -xi), xi), mask=at < values)
+    moved = tl.load(v + member * values + at, mask=at < values, other=0.0) + size * sign
+    tl.store(result + member * values + at, tl.minimum(tl.maximum(moved, -xi), xi), mask=at < values)
 
 
 @jit
 def _sphere(  # type: ignore[no-untyped-def]
     v, gradients, result, images, values, size, xi, BLOCK: tl.constexpr, TINY: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
-    lane = tl.program_id(0).to(tl.int64)
+    member = tl.program_id(0).to(tl.int64)
     vv, vg, gg = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
     for start in range(0, values, BLOCK):
         at = start + tl.arange(0, BLOCK)
-        g = _summed(gradients, lane, images, values, at, BLOCK)
-        x = tl.load(v + lane * values + at, mask=at < values, other=0.0)
-        tl.store(result + lane * values + at, g, mask=at < values)
+        g = _summed(gradients, member, images, values, at, BLOCK)
+        x = tl.load(v + member * values + at, mask=at < values, other=0.0)
+        tl.store(result + member * values + at, g, mask=at < values)
         vv, vg, gg = vv + x * x, vg + x * g, gg + g * g
     tl.debug_barrier()  # what is read below is what another thread may have written above
     stride = size / tl.maximum(tl.sqrt(tl.sum(gg)), TINY)
@@ -80,6 +80,6 @@ def _sphere(  # type: ignore[no-untyped-def]
     scale = tl.minimum(xi / tl.maximum(length, TINY), 1.0)
     for start in range(0, values, BLOCK):
         at = start + tl.arange(0, BLOCK)
-        x = tl.load(v + lane * values + at, mask=at < values, other=0.0)
-        g = tl.load(result + lane * values + at, mask=at < values, other=0.0)
-        tl.store(result + lane * values + at, scale * (x + stride * g), mask=at < values)
+        x = tl.load(v + member * values + at, mask=at < values, other=0.0)
+        g = tl.load(result + member * values + at, mask=at < values, other=0.0)
+        tl.store(result + member * values + at, scale * (x + stride * g), mask=at < values)

@@ -41,13 +41,13 @@ def save_network(path: Path, name: str, network: "nn.Module", task: "Task", opti
     write_tensors(path, "network", network.state_dict(), network=name, task=asdict(task), options=options)
 
 
-def load_network(path: Path) -> "nn.Module":
+def load_network(path: Path | str) -> "nn.Module":
     """Read a network: in evaluation mode, frozen, in the study's memory format."""
     from regen_lib.core.devices import memory_format
     from regen_lib.core.storage import fill, read_tensors
     from regen_lib.networks.blocks import Task
 
-    tensors, metadata = read_tensors(path, "network")
+    tensors, metadata = read_tensors(path := Path(path), "network")
     task = metadata["task"]
     task = Task(tuple(task["shape"]), task["classes"], tuple(task["mean"]), tuple(task["std"]))
     network = build(metadata["network"], task, **metadata["options"])

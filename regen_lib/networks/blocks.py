@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from regen_lib.core.hooks import hooked
+from regen_lib.core.modes import evaluating
+
 
 @dataclass(frozen=True)
 class Task:
@@ -91,10 +94,10 @@ def fully_connected(features: int, hidden: int, classes: int, dropout: float) ->
     )
 
 
-def initialise(network: nn.Module, generator: torch.Generator, *, first: float = 1.0) -> nn.Module:
+def initialise(network: nn.Module, generator: torch.Generator, *, conv1_scale: float = 1.0) -> nn.Module:
     """He-normal weights and zero biases for every convolution and linear layer, drawn from ``generator``.
 
-    The first convolution's weights are scaled by ``first``. From small weights (Caffe fills CaffeNet's from N(0, 0.01)) a
+    The first convolution's weights are scaled by ``conv1_scale``. From small weights (Caffe fills CaffeNet's from N(0, 0.01)) a
     filter's norm is what training has made of it; from He's, a short training leaves every norm near where it began, and
     ranking filters by norm would rank the initialisation.
     """
@@ -102,7 +105,7 @@ def initialise(network: nn.Module, generator: torch.Generator, *, first: float =
     for index, layer in enumerate(layers):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
         if index == 0:
-            layer.weight.data *= first
+            layer.weight.data *= conv1_scale
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     return network
@@ -117,11 +120,7 @@ def multiply_adds(network: nn.Module, task: Task) -> int:
         assert isinstance(module, nn.Conv2d | nn.Linear)
         total += output.numel() * module.weight[0].numel()
 
-    handles = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    mode = network.training
-    with torch.no_grad():
-        network.eval()(torch.zeros(1, *task.shape))
-    network.train(mode)
-    for handle in handles:
-        handle.remove()
+    counted = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    with evaluating(network), torch.no_grad(), hooked(module.register_forward_hook(count) for module in counted):
+        network(torch.zeros(1, *task.shape))
     return total

@@ -10,12 +10,12 @@ BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (channels, convolu
 
 
 def vgg16(
-    task: Task, *, width: float = 1.0, stem: int = 1, hidden: int = 4096, dropout: float = 0.5, batch_norm: bool = False
+    task: Task, *, width: float = 1.0, stem: int = 1, hidden: int | None = 4096, dropout: float = 0.5, batch_norm: bool = False
 ) -> nn.Sequential:
     """Build VGG-16: ``[N, C, H, W]`` pixels to ``[N, classes]`` logits.
 
     ``width`` scales the channels, ``stem`` is conv1_1's stride, ``hidden`` the size of fc6 and fc7
-    (0: one linear layer on the features). The defaults are the published network.
+    (None: one linear layer on the features). The defaults are the published network.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(task.mean, task.std))
     inputs, size = task.shape[0], min(task.shape[1:]) // stem

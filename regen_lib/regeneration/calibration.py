@@ -3,24 +3,27 @@
 import torch
 from torch import Tensor, nn
 
+from regen_lib.core.errors import StudyError
+from regen_lib.core.hooks import hooked
 from regen_lib.core.inference import logits
 from regen_lib.regeneration.unit import units
 
 
-def calibrate(defended: nn.Module, pixels: Tensor) -> None:
+def calibrate(defended: nn.Module, pixels: Tensor | None) -> None:
     """Set every unit's ``scale`` to the deviation of its channels over the clean images ``pixels`` ``[N, C, H, W]``.
 
     For networks fed pixels that nobody divides: there features have deviations of hundreds, while a unit with BN inside
-    puts out values about one, and learns nothing. Units must not have been trained yet. Without images nothing changes.
+    puts out values about one, and learns nothing. Units must not have been trained yet. Without images (None) nothing
+    changes; :class:`StudyError` for a set of them that is empty.
     """
-    if not len(pixels):
+    if pixels is None:
         return
+    if not len(pixels):
+        raise StudyError("calibration on 0 images: give at least one, or None to leave the units' scale at 1")
     moments = {name: Moments() for name in units(defended)}
-    handles = [defended.get_submodule(f"{name}.conv").register_forward_hook(moment) for name, moment in moments.items()]
-    for _ in logits(defended, pixels):
-        pass
-    for handle in handles:
-        handle.remove()
+    with hooked(defended.get_submodule(f"{name}.conv").register_forward_hook(moment) for name, moment in moments.items()):
+        for _ in logits(defended, pixels):
+            pass
     for name, unit in units(defended).items():
         unit.scale.copy_(moments[name].deviation()[unit.channels].clamp_min(1e-6))
 

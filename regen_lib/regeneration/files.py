@@ -10,15 +10,15 @@ from regen_lib.core.storage import fill, read_tensors, weights_hash, write_tenso
 from regen_lib.regeneration.unit import Layers, regenerate, units
 
 
-def save_units(path: Path, defended: nn.Module, *, network: nn.Module, layers: Layers, ratio: float, width: float) -> None:
+def save_units(path: Path | str, defended: nn.Module, *, network: nn.Module, layers: Layers, ratio: float, width: float) -> None:
     """Write a defended network's units: they are all that differs from the frozen ``network``, whose hash goes along."""
     tensors = {f"{layer}|{name}": t for layer, unit in units(defended).items() for name, t in unit.state_dict().items()}
-    write_tensors(path, "units", tensors, network_hash=weights_hash(network), layers=layers, ratio=ratio, width=width)
+    write_tensors(Path(path), "units", tensors, network_hash=weights_hash(network), layers=layers, ratio=ratio, width=width)
 
 
-def load_units(path: Path, network: nn.Module) -> nn.Module:
+def load_units(path: Path | str, network: nn.Module) -> nn.Module:
     """The defended network: ``network`` with the units of ``path``. :class:`StudyError` for units of other weights."""
-    tensors, metadata = read_tensors(path, "units")
+    tensors, metadata = read_tensors(path := Path(path), "units")
     if metadata["network_hash"] != weights_hash(network):
         raise StudyError(f"{path}: units trained for other weights: run `dvc repro` to make network and units agree")
     fresh = torch.Generator()

@@ -1,20 +1,20 @@
-"""Noise masking (Sec. 4.1, Fig. 3 and S1): what accuracy returns when chosen filters see the clean image."""
+"""Noise masking (Sec. 4.1, Fig. 3 and S1): how much accuracy returns when chosen filters see the clean image."""
 
 import torch
 from torch import Tensor, nn
 
 from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
-from regen_lib.core.images import as_input, at_once
+from regen_lib.core.images import as_input, batch_size
 from regen_lib.core.inference import perturb
-from regen_lib.core.surgery import find_conv, view, with_replaced
+from regen_lib.core.surgery import Wrapped, find_conv, view, with_replaced
 from regen_lib.regeneration.ranking import rank
 
 BATCH = 250
 ORDERS = ("ranked", "reversed", "random")
 
 
-class Masked(nn.Module):
+class Masked(Wrapped):
     """A convolution over a batch of clean images followed by the same images perturbed: ``[2n, C, H, W]``.
 
     The activations of ``channels`` under the perturbed images are replaced by those under the clean ones.
@@ -23,8 +23,7 @@ class Masked(nn.Module):
     channels: Tensor
 
     def __init__(self, conv: nn.Conv2d, channels: Tensor) -> None:
-        super().__init__()
-        self.conv = conv
+        super().__init__(conv)
         self.register_buffer("channels", channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,11 +47,14 @@ def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels:
     ``pixels`` uint8 ``[N, C, H, W]``; image i carries ``v[choice[i]]``, not clipped. A convolution that runs twice is masked both times.
     """
     contract.images(pixels)
-    contract.perturbations(v, pixels)
+    contract.perturbations(v, pixels, choice)
+    filters = find_conv(network, layer).out_channels
+    if channels.numel() and not 0 <= int(channels.min()) <= int(channels.max()) < filters:
+        raise StudyError(f"channels {int(channels.min())} to {int(channels.max())}: {layer} has the filters 0 to {filters - 1}")
     masked = with_replaced(network, {layer: Masked(view(find_conv(network, layer)), channels)})
     found = []
     with torch.no_grad():
-        size = at_once(pixels, BATCH)
+        size = batch_size(pixels, BATCH)
         for chunk, which in zip(pixels.split(size), choice.split(size), strict=True):
             both = torch.cat([as_input(chunk), perturb(chunk, v, which)])
             outputs = contract.logits(masked(both), len(both))

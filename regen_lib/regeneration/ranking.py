@@ -10,7 +10,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
-from regen_lib.core.images import as_input, at_once
+from regen_lib.core.images import as_input, batch_size
 from regen_lib.core.surgery import find_conv, layer_inputs
 from regen_lib.core.wrappers import eager
 
@@ -24,6 +24,8 @@ def effective_weight(conv: nn.Conv2d) -> Tensor:
     a forward of its own may do anything to the weight: :class:`StudyError`.
     """
     kind = type(conv)
+    if not isinstance(conv, nn.Conv2d):
+        raise StudyError(f"a {kind.__name__} has no filters to rank: give an nn.Conv2d of the network, network.get_submodule(name)")
     if kind.forward is not nn.Conv2d.forward or kind._conv_forward is not nn.Conv2d._conv_forward or "forward" in vars(conv):
         remedy = "Eq. 2 and the rank are of its `weight`, which it may change: give an nn.Conv2d that holds the weight it uses"
         raise StudyError(f"{kind.__name__}{tuple(conv.weight.shape)} has a forward of its own: {remedy}")
@@ -77,7 +79,7 @@ def observed_noise(network: nn.Module, layers: Sequence[str], pixels: Tensor, v:
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
     with contract.evaluating(network), torch.no_grad(), eager(network):
         weights = {name: effective_weight(find_conv(network, name)) for name in layers}
-        for chunk in pixels.split(at_once(pixels, BATCH)):
+        for chunk in pixels.split(batch_size(pixels, BATCH)):
             x = as_input(chunk)
             clean, perturbed = layer_inputs(network, layers, x), layer_inputs(network, layers, x + v)
             for name in layers:

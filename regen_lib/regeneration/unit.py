@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 from regen_lib.core.batch_norm import BatchNorm2d
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
-from regen_lib.core.surgery import find_conv, view, with_replaced
+from regen_lib.core.surgery import Wrapped, find_conv, view, with_replaced
 from regen_lib.kernels.regenerate import gather_conv, scatter_conv
 from regen_lib.networks.blocks import initialise
 from regen_lib.regeneration.ranking import top
@@ -44,12 +44,12 @@ class Unit(nn.Module):
         return scatter_conv(relu(self.bn3(hidden)), self.channels, self.conv4.weight.flatten(1) * self.scale[:, None], features)
 
 
-class Regenerated(nn.Module):
+class Regenerated(Wrapped):
     """A frozen convolution and its unit, before the network's own BN and ReLU (Eq. 6)."""
 
     def __init__(self, conv: nn.Conv2d, unit: Unit) -> None:
-        super().__init__()
-        self.conv, self.unit = conv, unit
+        super().__init__(conv)
+        self.unit = unit
 
     def forward(self, x: Tensor) -> Tensor:
         regenerated: Tensor = self.unit(self.conv(x))
@@ -59,7 +59,7 @@ class Regenerated(nn.Module):
 Layers = Sequence[str] | Mapping[str, int]  # convolutions, or convolutions and the widths D of their units
 
 
-def first(layers: Layers, count: int) -> list[str] | dict[str, int]:
+def first_layers(layers: Layers, count: int) -> list[str] | dict[str, int]:
     """The first ``count`` of the layers, with their widths where they have some."""
     return dict(list(layers.items())[:count]) if isinstance(layers, Mapping) else list(layers[:count])
 
@@ -78,9 +78,13 @@ def regenerate(
     ``width`` is D / N of units that ``layers`` gives no width. The network's own weights are shared, and frozen in what is given
     back; the network itself is left as it is. A convolution that runs twice has its unit both times. Units
     start from He-normal weights drawn from ``generator``, those of the last convolution times ``residual`` (0: the defended
-    network starts as the network itself). :class:`StudyError` for a ratio outside (0, 1], a layer that is no convolution, or
-    one named twice.
+    network starts as the network itself). :class:`StudyError` for a ratio outside (0, 1], a width of 0 or less, a layer that is no
+    convolution, or one named twice.
     """
+    if width <= 0:
+        raise StudyError(f"width {width} must be above 0: it is D / N, a unit's own channels over those that it regenerates")
+    if isinstance(layers, str) or not layers:
+        raise StudyError(f"layers {layers!r}: give a list of one or more names of convolutions, or a mapping of names to widths")
     if len(set(layers)) != len(layers):
         raise StudyError(f"layers {list(layers)}: each takes one unit, so name each once")
     replacements: dict[str, nn.Module] = {}

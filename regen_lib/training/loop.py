@@ -47,8 +47,11 @@ def fit(
     what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is in evaluation mode and frozen afterwards.
     """
     trainable = list(trainable)
-    contract.images(images.pixels)
-    contract.labels(images.labels, len(images), contract.network(network, images.pixels))
+    pixels = images.pixels
+    contract.images(pixels)
+    contract.labels(images.labels, len(images), contract.network(network, pixels))
+    if noise is not None:
+        contract.perturbations(noise.perturbations, pixels)
     objective = objective or partial(cross_entropy, torch.compile(network, mode=recipe.compile) if recipe.compile else network, noise)
     network.eval().requires_grad_(False)
     for part in trainable:
@@ -93,6 +96,8 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rates[step - 1]
         loss = objective(x, y)
+        if not loss.requires_grad:
+            raise StudyError("the loss does not depend on what is trained: give parts that run in the network's forward")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -37,6 +37,8 @@ class Recipe:
             raise StudyError(f"precision {self.precision!r} is unknown: choose float32 or bfloat16")
         if self.compile not in (None, "default", "reduce-overhead"):
             raise StudyError(f"compile {self.compile!r} is unknown: choose null, default or reduce-overhead")
+        if not all(isinstance(value, int) for value in (self.epochs, self.batch, self.images or 1)):
+            raise StudyError(f"epochs {self.epochs}, batch {self.batch}, images {self.images}: these are whole numbers")
         if self.epochs < 1 or self.rate <= 0:
             raise StudyError(f"{self.epochs} epochs at rate {self.rate}: both must be positive")
         if self.batch < 2 or (self.images is not None and self.images < self.batch):

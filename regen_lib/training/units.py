@@ -4,6 +4,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Bank
 from regen_lib.core.seeding import generator
@@ -31,7 +32,7 @@ def train_units(
     eta_scale: float = 0.95,
     probability: float = 0.4,
     clip: bool = False,
-    calibration: int = 0,
+    calibration: int | None = None,
     seed: int = 0,
     name: str = "units",
     resume: Path | None = None,
@@ -46,10 +47,12 @@ def train_units(
     was killed goes on. ``network`` shares its weights with the result and is as it was afterwards. :class:`StudyError` for layers,
     ratios, banks and numbers of images that cannot be used.
     """
+    if synthetic < 1:
+        raise StudyError(f"synthetic {synthetic}: units are trained on at least one synthetic perturbation")
     if isinstance(bank, Bank):
         bank = make("paper", bank.perturbations, bank.threat, synthetic, seed=seed, name=bank.network, eta_scale=eta_scale)
     defended = regenerate(network, layers, ratio=ratio, width=width, residual=residual, generator=generator(seed, "units", name))
-    calibrate(defended, images.pixels[:calibration])
+    calibrate(defended, None if calibration is None else images.first(calibration).pixels)
     noise = Noise(bank, probability, clip)
     fit(defended, units(defended).values(), images, recipe, seed=seed, name=name, noise=noise, resume=resume)
     return defended

@@ -57,8 +57,8 @@ MUTATIONS = (
     Mutation(
         "uap does not project",
         f"{ATTACKS}/uap.py",
-        "threat.project(v[lanes] + steps(",
-        "(v[lanes] + steps(",
+        "threat.project(v[members] + steps(",
+        "(v[members] + steps(",
         (f"{OWN}::test_batch_of_one_is_the_reference",),
     ),
     Mutation("fff never halves", f"{ATTACKS}/fff.py", "step % rescale == 0", "False", (f"{DETAILS}::test_fff_halves_every_rescale_steps",)),
@@ -125,7 +125,9 @@ MUTATIONS = (
         "(network(x + v), goal)",
         (f"{UNSEEN}::test_gap_losses_by_hand",),
     ),
-    Mutation("sga forgets the gradients met", f"{ATTACKS}/sga.py", "total + slope", "slope", (f"{UNSEEN}::test_sga_is_its_literal_loop",)),
+    Mutation(
+        "sga forgets the gradients met", f"{ATTACKS}/sga.py", "total + gradient", "gradient", (f"{UNSEEN}::test_sga_is_its_literal_loop",)
+    ),
     Mutation(
         "spgd flees its target",
         f"{ATTACKS}/spgd.py",
@@ -201,7 +203,7 @@ MUTATIONS = (
         f"{SHARED}/side_by_side.py",
         "if ratio >= self.fooling[k]:",
         "if ratio >= 0:",
-        (f"{COMPARED}::test_every_lane_keeps_its_own_best",),
+        (f"{COMPARED}::test_every_member_keeps_its_own_best",),
     ),
     Mutation(
         "history starts with a pass that was not",

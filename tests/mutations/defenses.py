@@ -3,7 +3,8 @@
 from tests.mutations.mutation import Mutation
 
 DETAILS, TRAINED, INPUTS = "tests/test_defense_details.py", "tests/test_trained_rivals.py", "tests/test_transforms.py"
-UNITS, WALKS, RANKS, METRICS = "tests/test_regeneration.py", "tests/test_synthesis.py", "tests/test_ranking.py", "tests/test_metrics.py"
+UNITS, LOOP, WALKS = "tests/test_unit.py", "tests/test_training.py", "tests/test_synthesis.py"
+RANKS, METRICS = "tests/test_ranking.py", "tests/test_metrics.py"
 PROTOCOL, HARDENING, TABLES = "tests/test_defenses.py", "tests/test_secondary.py", "tests/test_tables_filters.py"
 DEFENSES, REGENERATION = "regen_lib/defenses", "regen_lib/regeneration"
 
@@ -103,8 +104,8 @@ MUTATIONS = (
     Mutation(
         "democratic steps ten times smaller",
         f"{DEFENSES}/democratic_training.py",
-        "epsilon / 4 * slope",
-        "epsilon / 40 * slope",
+        "epsilon / 4 * gradient",
+        "epsilon / 40 * gradient",
         (f"{DETAILS}::test_low_entropy_steps_are_a_quarter_of_epsilon",),
     ),
     Mutation(
@@ -231,7 +232,7 @@ MUTATIONS = (
         "regen_lib/networks/blocks.py",
         "if index == 0:",
         "if index == 1:",
-        (f"{DETAILS}::test_first_scales_the_first_convolution_alone",),
+        (f"{DETAILS}::test_conv1_scale_scales_the_first_convolution_alone",),
     ),
     Mutation(
         "the warm-up starts at the full rate",
@@ -245,14 +246,14 @@ MUTATIONS = (
         "regen_lib/training/recipe.py",
         "0.1 ** int(4 * done)",
         "0.5 ** int(4 * done)",
-        (f"{UNITS}::test_drops_are_the_papers",),
+        (f"{LOOP}::test_drops_are_the_papers",),
     ),
     Mutation(
         "biases decay",
         "regen_lib/training/loop.py",
         '"weight_decay": 0.0',
         '"weight_decay": recipe.weight_decay',
-        (f"{UNITS}::test_optimizer_step_by_hand",),
+        (f"{LOOP}::test_optimizer_step_by_hand",),
     ),
     Mutation(
         "images are mirrored upside down",
@@ -266,7 +267,7 @@ MUTATIONS = (
         "regen_lib/training/noise.py",
         "< self.probability)",
         "< 1)",
-        (f"{UNITS}::test_half_the_images_of_a_batch_are_perturbed",),
+        (f"{LOOP}::test_half_the_images_of_a_batch_are_perturbed",),
     ),
     Mutation(
         "Eq. 9 counts clean images alone",

@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.hooks import hooked
 from regen_lib.core.wrappers import eager
 
 ACTIVATIONS = {"relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "softplus"}
@@ -104,12 +105,8 @@ def watched(network: nn.Module, *, rectified: bool) -> Iterator[list[Tensor]]:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             handles += [module.register_forward_pre_hook(step(1)), module.register_forward_hook(step(-1))]
-    try:
-        with eager(network), watch:
-            yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), eager(network), watch:
+        yield seen
 
 
 def convolutions(network: nn.Module) -> AbstractContextManager[list[Tensor]]:

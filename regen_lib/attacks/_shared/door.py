@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from inspect import signature
+from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 from warnings import warn
 
@@ -15,7 +16,8 @@ from regen_lib.core.gradients import gradients_counted
 from regen_lib.core.perturbations import Bank, Threat
 
 FILLED = 0.5  # of xi: a perturbation below this that does not reach its target has not been let grow
-COUNTS = ("passes", "batch", "steps", "check", "inner", "repeats", "iterations", "rescale")
+COUNTS = ("count", "passes", "patience", "batch", "steps", "check", "inner", "repeats", "iterations", "rescale")
+OPTIONAL = ("patience",)  # None: no such count
 AMOUNTS = ("step", "rate", "q")
 F = TypeVar("F", bound=Callable[..., Bank])
 
@@ -33,6 +35,7 @@ def attack(*, gradients: bool = True, shared: bool = False) -> Callable[[F], F]:
             given = signature(function).bind(network, pixels, threat, **asked)
             given.apply_defaults()
             contract.images(pixels)
+            in_pixels(threat)
             options(function.__name__, given.arguments)
             classes = contract.network(network, pixels, gradients=gradients)
             of_classes(given.arguments, classes, len(pixels))
@@ -49,22 +52,37 @@ def attack(*, gradients: bool = True, shared: bool = False) -> Callable[[F], F]:
 
 def options(name: str, given: Mapping[str, Any]) -> None:
     """Refuse options with which an attack could not move."""
-    if not 1 <= given["count"] <= len(given["pixels"]):
-        raise StudyError(f"{given['count']} perturbations from {len(given['pixels'])} images: each needs at least one image of its own")
-    for option, least in [*((key, 1) for key in COUNTS), ("classes", 2), ("patience", 0)]:
+    for option, least in [*((key, 1) for key in COUNTS), ("classes", 2)]:
         value = given.get(option, least)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if option in OPTIONAL and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise StudyError(f"{name}: {option} {value!r} must be a whole number, {least} or more")
     for option in AMOUNTS:
         value = given.get(option, 1)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < float("inf"):
             raise StudyError(f"{name}: {option} {value!r} must be a number above 0")
+    if given["count"] > len(given["pixels"]):
+        raise StudyError(f"{given['count']} perturbations from {len(given['pixels'])} images: each needs at least one image of its own")
+
+
+def in_pixels(threat: Threat) -> None:
+    """Refuse what is no threat, and warn of a bound below one pixel: it may be meant for images in [0, 1]."""
+    if not isinstance(threat, Threat):
+        raise StudyError(f"the threat is a {type(threat).__name__}: give regen_lib.Threat(norm, xi)")
+    if threat.xi < 1:
+        warn(
+            f"xi is {threat.xi:.3g} pixels of 0-255: if it is meant for images in [0, 1], give {threat.xi:.3g} * 255",
+            StudyWarning,
+            stacklevel=3,
+        )
 
 
 def of_classes(given: Mapping[str, Any], classes: int, count: int) -> None:
     """Refuse a class to aim at, or labels to lead away from, that the network does not have."""
-    if not -1 <= given.get("towards", -1) < classes:
-        raise StudyError(f"towards {given['towards']}: the network has the classes 0 to {classes - 1} (-1: no class)")
+    towards = given.get("towards")
+    if towards is not None and (isinstance(towards, bool) or towards not in range(classes)):
+        raise StudyError(f"towards {towards!r}: the network has the classes 0 to {classes - 1}; None aims at no class")
     if given.get("labels") is not None:
         contract.labels(given["labels"], count, classes)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from regen_lib.attacks._shared.activations import activations, ran
 from regen_lib.attacks._shared.side_by_side import Best
 from regen_lib.core.devices import memory_format
-from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -63,7 +63,7 @@ def raise_activations(
     rng = generator(seed, attack)
     v = (torch.rand(count, *pixels.shape[1:], generator=rng) * 2 - 1).mul_(threat.xi).requires_grad_()
     optimizer = torch.optim.Adam([v], lr=rate * threat.xi)
-    best = Best(threat.fill(v.detach()), threat.target, PATIENCE)
+    best = Best(threat.at_full_norm(v.detach()), threat.target, PATIENCE)
     with activations(network) as outputs:
         for step in (progress := tqdm(range(1, steps + 1), desc=attack)):
             images = inputs(rng)
@@ -75,8 +75,8 @@ def raise_activations(
             with torch.no_grad():
                 v.copy_(threat.project(v))
                 if step % check == 0 or step == steps:
-                    made = threat.fill(v)
-                    best.look(made, lane_fooling(network, parts, clean, made, range(count)), range(count))
+                    made = threat.at_full_norm(v)
+                    best.look(made, member_fooling(network, parts, clean, made, range(count)), range(count))
                     progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
                     if best.over:
                         break

@@ -9,15 +9,15 @@ LOSS_CLIP = 9.0  # no single image may dominate the gradient
 
 
 def loss_gradient(network: nn.Module, parts: Tensor, labels: Tensor, v: Tensor, chosen: Tensor) -> Tensor:
-    """Gradient ``[K, C, H, W]`` of each lane's mean cross-entropy to ``labels`` over its ``chosen`` ``[K, b]`` images.
+    """Gradient ``[K, C, H, W]`` of each member's mean cross-entropy to ``labels`` over its ``chosen`` ``[K, b]`` images.
 
     Each image's loss is clipped at 9.
     """
-    lane = torch.arange(len(v)).repeat_interleave(chosen.shape[1])
+    member = torch.arange(len(v)).repeat_interleave(chosen.shape[1])
     index = chosen.flatten()
     leaf = v.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = network(as_input(parts, lane, index) + leaf[lane])
-        losses = nn.functional.cross_entropy(outputs, labels[lane, index], reduction="none").clamp_max(LOSS_CLIP)
+        outputs = network(as_input(parts, member, index) + leaf[member])
+        losses = nn.functional.cross_entropy(outputs, labels[member, index], reduction="none").clamp_max(LOSS_CLIP)
         (result,) = torch.autograd.grad(losses.sum() / chosen.shape[1], leaf)
     return result

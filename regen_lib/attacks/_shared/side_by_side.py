@@ -1,4 +1,4 @@
-"""What attacks share that make all perturbations of a bank side by side, one lane each."""
+"""What attacks share that make all perturbations of a bank side by side."""
 
 from collections.abc import Sequence
 
@@ -13,48 +13,50 @@ GAIN = 0.005  # of the mean fooling ratio: less is no gain
 
 
 class Best:
-    """Each lane's best perturbation so far: from one pass to the next a fooling ratio rises and falls.
+    """Each member's best perturbation so far: from one pass to the next a fooling ratio rises and falls.
 
     ``history`` is the mean of the best ratios after each pass. ``patience`` passes in a row in which this gains less than
-    ``GAIN`` end an attack (0: only the target does).
+    ``GAIN`` end an attack (None: only the target does).
     """
 
-    def __init__(self, v: Tensor, target: float, patience: int = 0) -> None:
+    def __init__(self, v: Tensor, target: float, patience: int | None = None) -> None:
         self.v, self.target, self.patience = v.clone(), target, patience
         self.fooling, self.history = [0.0] * len(v), [0.0]
 
-    def look(self, v: Tensor, ratios: Sequence[float], lanes: Sequence[int]) -> None:
-        """Take note of a pass: ``v`` ``[K, C, H, W]``, and the fooling ratio of each of its ``lanes`` that took part."""
-        for k, ratio in zip(lanes, ratios, strict=True):
+    def look(self, v: Tensor, ratios: Sequence[float], members: Sequence[int]) -> None:
+        """Take note of a pass: ``v`` ``[K, C, H, W]``, and the fooling ratio of each of the ``members`` that took part."""
+        for k, ratio in zip(members, ratios, strict=True):
             if ratio >= self.fooling[k]:
                 self.v[k], self.fooling[k] = v[k], ratio
         self.history.append(sum(self.fooling) / len(self.fooling))
 
     @property
     def running(self) -> list[int]:
-        """The lanes that have not reached the target fooling ratio."""
+        """The members that have not reached the target fooling ratio."""
         return [k for k, ratio in enumerate(self.fooling) if ratio < self.target]
 
     @property
     def over(self) -> bool:
         """Whether the attack may end."""
-        stale = 0 < self.patience < len(self.history) and self.history[-1] - self.history[-1 - self.patience] < GAIN
+        stale = (
+            self.patience is not None and self.patience < len(self.history) and self.history[-1] - self.history[-1 - self.patience] < GAIN
+        )
         return stale or not self.running
 
     def bank(self, attack: str, network: nn.Module, threat: Threat, seed: int) -> Bank:
-        """The best of every lane."""
+        """The best of every member."""
         return to_bank(attack, network, threat, self.v, self.fooling, self.history[1:], seed)
 
 
 def to_bank(
     attack: str, network: nn.Module, threat: Threat, v: Tensor, fooling: Sequence[float], history: Sequence[float], seed: int
 ) -> Bank:
-    """The finished lanes as a bank."""
+    """The finished perturbations as a bank."""
     inner = bare(network)
     name = getattr(inner, "family", type(inner).__name__)
     return Bank(v.contiguous(), threat, attack, name, weights_hash(network), seed, tuple(fooling), tuple(history))
 
 
 def shuffled(parts: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """A fresh order of every lane's images, each from the lane's own generator: ``[K, n]``."""
+    """A fresh order of every member's images, each from the member's own generator: ``[K, n]``."""
     return torch.stack([torch.randperm(parts.shape[1], generator=generator) for generator in generators])

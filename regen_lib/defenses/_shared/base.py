@@ -45,7 +45,7 @@ class Defended(nn.Module):
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What a defence may learn from: training images and the network's training bank, the same for all.
 
     ``built_on`` is a defence trained before, for one that is built upon it.

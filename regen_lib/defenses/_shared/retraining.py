@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from regen_lib.attacks._shared.loss_gradient import LOSS_CLIP
 from regen_lib.core.surgery import duplicate
-from regen_lib.defenses._shared.base import Defended, Material
+from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.training.loop import fit
 from regen_lib.training.recipe import Recipe
 
@@ -39,17 +39,17 @@ def perturbation(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *
         for _ in range(steps):
             leaf = v.requires_grad_()
             losses = nn.functional.cross_entropy(model(x + leaf[owner]), y, reduction="none").clamp_max(LOSS_CLIP)
-            (slope,) = torch.autograd.grad(losses.sum(), leaf)
-            v = (v.detach() + 2.5 * epsilon / steps * slope.sign()).clamp(-epsilon, epsilon)
+            (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+            v = (v.detach() + 2.5 * epsilon / steps * gradient.sign()).clamp(-epsilon, epsilon)
     return v.detach()[owner]
 
 
 def train_against(
-    defended: Retrained, material: Material, recipe: Recipe, ascend: Ascend, *, share: float, seed: int, name: str
+    defended: Retrained, data: TrainingData, recipe: Recipe, ascend: Ascend, *, share: float, seed: int, name: str
 ) -> list[float]:
     """Train all weights on ``share`` times the loss under what ``ascend`` adds to the images, and the rest on clean ones."""
     objective = partial(mixed_loss, defended, ascend, share)
-    return fit(defended, defended.own(), material.images, recipe, seed=seed, name=name, objective=objective)
+    return fit(defended, defended.own(), data.images, recipe, seed=seed, name=name, objective=objective)
 
 
 def mixed_loss(defended: Retrained, ascend: Ascend, share: float, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:

@@ -1,12 +1,20 @@
 """Fig. 2's data."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import pandas as pd
 from torch import Tensor, nn
 
+from regen_lib.core.seeding import generator
 from regen_lib.core.surgery import find_conv
+from regen_lib.networks.blocks import initialise
 from regen_lib.regeneration.ranking import filter_norms, observed_noise, rank
+
+
+def before_training(network: nn.Module, name: str, *, seed: int) -> nn.Module:
+    """A copy of the trained ``network`` with the weights that its training started from (notebook 00b), up to conv1's scale."""
+    return initialise(deepcopy(network), generator(seed, "weights", name))
 
 
 def filter_table(name: str, network: nn.Module, layers: Sequence[str], pixels: Tensor, v: Tensor, drawn: nn.Module) -> pd.DataFrame:
