@@ -77,7 +77,7 @@ class Training(Section):
     width: float = Field(gt=0)
     residual: float = Field(ge=0, le=1)
     calibration: int | None = Field(ge=1)
-    stream: str | None
+    stream: bool
     variants: dict[str, Variant] = Field(min_length=1)
 
 
