@@ -80,7 +80,7 @@ def listing(tree: Path, names: Sequence[str] | None = None) -> Listing:
 
 def seen(folder: Path, left: dict[str, list[Path]]) -> list[Path]:
     """What is in a folder, sorted, but for hidden files and what macOS adds to archives; those go to ``left``."""
-    kept = []
+    kept: list[Path] = []
     for path in sorted(folder.iterdir()):
         hidden = path.name.startswith(".") or path.name == "__MACOSX"
         (left["hidden"] if hidden else kept).append(path)
