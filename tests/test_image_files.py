@@ -40,7 +40,7 @@ def test_variants_are_many_and_the_same_each_time(tmp_path: Path) -> None:
     written = []
     for turn in range(2):
         tree = good_tree(tmp_path / str(turn))
-        dict((name, write) for _, name, write, _ in variants())["PNG RGB as .png"](tree)
+        {name: write for _, name, write, _ in variants()}["PNG RGB as .png"](tree)
         written.append((tree / "a/x.png").read_bytes())
     assert written[0] == written[1]
 
@@ -198,7 +198,7 @@ def test_raw_folders_that_dvc_does_not_see(tmp_path: Path) -> None:
     check_raw(raw)
     (tmp_path / "link").symlink_to(raw)
     check_raw(tmp_path / "link")
-    wrong = {"a pipe": [row[2] for row in VARIANTS if row[1] == "pipe"][0]} | {
+    wrong = {"a pipe": next(row[2] for row in VARIANTS if row[1] == "pipe")} | {
         "a link to nothing": lambda tree: (tree / "a/x.jpg").symlink_to("none"),
         "a link to a folder": lambda tree: (tree / "a/x.jpg").symlink_to(tmp_path),
     }

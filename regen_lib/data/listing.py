@@ -19,6 +19,7 @@ from regen_lib.data.image_file import shown
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 CLASSES = 100_000  # at most
+Left = defaultdict[str, list[Path]]  # files that are left out, by the reason
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,7 @@ def listing(tree: Path, names: Sequence[str] | None = None) -> Listing:
         found = listed(tree)
         names = names or [str(label) for label in range(1 + max((label for _, label in found), default=0))]
     elif tree.is_dir():
-        left: defaultdict[str, list[Path]] = defaultdict(list)
-        beside = seen(tree, left)
-        classes = [path for path in beside if path.is_dir()]
-        left["beside the class folders"] = [path for path in beside if not path.is_dir()]
-        names = names or [path.name for path in classes]
-        number = {name: index for index, name in enumerate(names)}
-        if unknown := [path.name for path in classes if path.name not in number]:
-            raise StudyError(f"{tree}: {len(unknown)} folders are no known class, {unknown[0]} for one: compare with the list of classes")
-        found = [(path, number[folder.name]) for folder in classes for path in seen(folder, left) if is_image(path, left)]
-        for kind, paths in sorted(left.items()):
-            if paths:
-                print(f"{tree}: {len(paths)} {kind} left out, {shown(paths[0])} for one")
+        found, names = in_folders(tree, names)
     else:
         raise StudyError(f"{tree} is missing: a folder of class folders, or a list of files, is needed")
     if not found or max(label for _, label in found) >= len(names):
@@ -78,7 +68,23 @@ def listing(tree: Path, names: Sequence[str] | None = None) -> Listing:
     return Listing(tuple(path for path, _ in found), tuple(label for _, label in found), tuple(names))
 
 
-def seen(folder: Path, left: dict[str, list[Path]]) -> list[Path]:
+def in_folders(tree: Path, names: Sequence[str] | None) -> tuple[list[tuple[Path, int]], Sequence[str]]:
+    """The images in class folders with their classes, and the names of all classes. What is left out is printed."""
+    left: Left = defaultdict(list)
+    folders = []
+    for path in seen(tree, left):
+        (folders if path.is_dir() else left["beside the class folders"]).append(path)
+    names = names or [path.name for path in folders]
+    number = {name: index for index, name in enumerate(names)}
+    if unknown := [path.name for path in folders if path.name not in number]:
+        raise StudyError(f"{tree}: {len(unknown)} folders are no known class, {unknown[0]} for one: compare with the list of classes")
+    found = [(path, number[folder.name]) for folder in folders for path in seen(folder, left) if is_image(path, left)]
+    for kind, paths in sorted(left.items()):
+        print(f"{tree}: {len(paths)} {kind} left out, {shown(paths[0])} for one")
+    return found, names
+
+
+def seen(folder: Path, left: Left) -> list[Path]:
     """What is in a folder, sorted, but for hidden files and what macOS adds to archives; those go to ``left``."""
     kept: list[Path] = []
     for path in sorted(folder.iterdir()):
@@ -87,7 +93,7 @@ def seen(folder: Path, left: dict[str, list[Path]]) -> list[Path]:
     return kept
 
 
-def is_image(path: Path, left: dict[str, list[Path]]) -> bool:
+def is_image(path: Path, left: Left) -> bool:
     """Whether a file's name says that it is a JPEG or a PNG; others go to ``left``, by their endings."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
