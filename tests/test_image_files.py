@@ -1,7 +1,9 @@
 """Files and folders of any sort: decoded as Pillow and torchvision do, or named; nothing waits, swells or passes unseen."""
 
+import errno
 import io
 import json
+import os
 import tracemalloc
 from itertools import count
 from pathlib import Path
@@ -15,7 +17,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import load_images
-from regen_lib.data.image_file import Form, decode
+from regen_lib.data.image_file import Form, UndecodableError, decode
 from regen_lib.data.listing import balanced, class_list, listing
 from regen_lib.data.raw import check_raw
 from regen_lib.data.sources import prepare, training_images
@@ -57,7 +59,7 @@ def test_each_is_decoded_or_dropped_or_refused(tmp_path: Path, write: Write, exp
     for file in listing(tree).files:
         try:
             decoded.append(decode(file, Form())[0])
-        except StudyError as error:
+        except UndecodableError as error:
             named.append(str(error))
     assert len(decoded) == 4 + (expected == "decoded")
     assert all(image.dtype == torch.uint8 and min(image.shape[1:]) == 256 and image.shape[0] == 3 for image in decoded)
@@ -152,6 +154,24 @@ def test_strips_and_bombs_take_no_memory(tmp_path: Path) -> None:
             decode(tmp_path / "x.png", Form())
         assert tracemalloc.get_traced_memory()[1] < 2**24
         tracemalloc.stop()
+
+
+def test_a_failing_disk_is_no_bad_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where bad images are dropped: the next run would find it good."""
+    tree, target = good_tree(tmp_path), tmp_path / "images.safetensors"
+    options = {"trees": dict.fromkeys(TREES, "t"), "counts": {"train": 1, "test": None}, "unreadable": "drop"}
+    prepare("image_folder", tmp_path, target, validation=1, seed=0, **options)
+    stream = training_images(target, True)
+    for code in (errno.EIO, errno.EMFILE, errno.ESTALE):
+
+        def fail(_path: Path, code: int = code) -> bytes:
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(Path, "read_bytes", fail)
+        for work in (lambda: prepare("image_folder", tmp_path, target, validation=1, seed=0, **options), lambda: stream.image(0)):
+            with pytest.raises(StudyError, match=f"{tree}.* cannot be read now .*: run it again") as caught:
+                work()
+            assert not isinstance(caught.value, UndecodableError)
 
 
 def test_class_order_is_torchvisions(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
 from regen_lib.core.storage import FORMAT, KEY, replace_bytes
-from regen_lib.data.image_file import CROP, WORKERS, Form, pixels, read
+from regen_lib.data.image_file import CROP, WORKERS, Form, UndecodableError, pixels, read
 from regen_lib.data.image_folder import SPLITS, ImageFolder
 from regen_lib.data.listing import Listing
 
@@ -83,7 +83,7 @@ class Part:
         try:
             source = hashlib.sha256(data := read(file)).digest()
             image, mode = pixels(data, file, self.form)
-        except StudyError as error:
+        except UndecodableError as error:
             return None, str(error), source
         return center_crop(image, [CROP, CROP]), mode, source
 
@@ -99,7 +99,7 @@ def source_hash(file: Path) -> bytes:
     """SHA-256 of a file, nothing for one that cannot be read."""
     try:
         return hashlib.sha256(read(file)).digest()
-    except StudyError:
+    except UndecodableError:
         return b""
 
 

@@ -1,9 +1,10 @@
 """One JPEG or PNG: what is read of a file, and how it becomes pixels.
 
-A file may be anything, whatever its name: what cannot be an image of the study ends in a :class:`StudyError` that names it, before
+A file may be anything, whatever its name: what cannot be an image of the study ends in an :class:`UndecodableError` that names it, before
 it can take much memory or time.
 """
 
+import errno
 import io
 import os
 import stat
@@ -24,7 +25,12 @@ FORMATS = ("JPEG", "PNG")  # by content
 CROP = 224  # pixels: what the networks take
 BYTES = 2**26  # of a file
 PIXELS = 89_478_485  # of an image: Pillow's own limit, at which it only warns
+LASTING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # errors of a file, not of a disk
 ASPECT = 100  # of the longer side to the shorter, which is scaled to Form.side
+
+
+class UndecodableError(StudyError):
+    """A file that is no image for the study, today or tomorrow: what ``unreadable: drop`` drops."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,16 @@ class Form:
 def decode(path: Path, form: Form) -> tuple[Tensor, str]:
     """The image in a file as uint8 ``[3, side, W]`` or ``[3, H, side]``, RGB, and the mode it was stored in.
 
-    :class:`StudyError` names a file that cannot be read, is no JPEG or PNG, or is too large, too long or too narrow.
+    :class:`UndecodableError` names a file that cannot be read, is no JPEG or PNG, or is too large, too long or too narrow.
     """
     return pixels(read(path), path, form)
 
 
 def read(path: Path) -> bytes:
-    """A file's bytes; :class:`StudyError` for what is no regular file or too large, and does not wait on a pipe."""
+    """A file's bytes; :class:`UndecodableError` for what is no regular file or too large, without waiting on a pipe.
+
+    :class:`StudyError` where the disk fails, or too many files are open: that says nothing about the image.
+    """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -67,8 +76,12 @@ def read(path: Path) -> bytes:
         if status.st_size > BYTES:
             raise ValueError(f"{status.st_size:,} bytes, at most {BYTES:,} are read")
         return path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise unusable(path, getattr(error, "strerror", None) or str(error)) from error
+    except OSError as error:
+        if error.errno not in LASTING:
+            raise StudyError(f"{shown(path)} cannot be read now ({error.strerror}): run it again, it goes on from here") from error
+        raise undecodable(path, error.strerror or "no such file") from error
+    except ValueError as error:  # the two above, and a null in a name
+        raise undecodable(path, str(error)) from error
 
 
 def pixels(data: bytes, path: Path, form: Form) -> tuple[Tensor, str]:
@@ -78,9 +91,11 @@ def pixels(data: bytes, path: Path, form: Form) -> tuple[Tensor, str]:
             check_size(*image.size)
             return form.scaled(rgb(ImageOps.exif_transpose(image) if form.rotate else image)), image.mode
     except UnidentifiedImageError as error:
-        raise unusable(path, "neither JPEG nor PNG, or damaged from its beginning") from error
+        raise undecodable(path, "neither JPEG nor PNG, or damaged from its beginning") from error
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's readers of damaged files raise errors of any kind
-        raise unusable(path, str(error) or type(error).__name__) from error
+        raise undecodable(path, str(error) or type(error).__name__) from error
 
 
 def check_size(width: int, height: int) -> None:
@@ -101,9 +116,9 @@ def rgb(image: Image.Image) -> Tensor:
     return found
 
 
-def unusable(path: Path, reason: str) -> StudyError:
+def undecodable(path: Path, reason: str) -> UndecodableError:
     """The error that names a file and says what is wrong with it."""
-    return StudyError(f"{shown(path)} cannot be decoded ({reason})")
+    return UndecodableError(f"{shown(path)} cannot be decoded ({reason})")
 
 
 def shown(path: Path) -> str:

@@ -13,7 +13,7 @@ from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
 from regen_lib.core.storage import read_tensors
-from regen_lib.data.image_file import CROP, WORKERS, Form, decode
+from regen_lib.data.image_file import CROP, WORKERS, Form, UndecodableError, decode
 from regen_lib.data.image_folder import ImageFolder
 from regen_lib.data.listing import Listing
 
@@ -49,7 +49,7 @@ class Streamed:
         for place in (*range(index, len(self)), *range(index)):
             try:
                 return decode(self.found.files[place], self.form)[0], self.found.classes[place]
-            except StudyError as error:
+            except UndecodableError as error:
                 if not self.drop:
                     raise
                 if place not in self.bad:
