@@ -1,12 +1,10 @@
 """Trees of images into one file: splits, resuming, the room that it takes; and into a stream."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -180,39 +178,34 @@ def test_another_plan_leaves_nothing_behind(raw: Path, tmp_path: Path, stopped: 
     assert not list(stopped.target.parent.rglob("*.partial"))
 
 
-KILL = """
-import os, signal, sys
-from pathlib import Path
-from regen_lib.data import decoding
-decoding.SIZE, calls = 2, 0
-def kill(name):
-    real = getattr(decoding, name)
-    def at(*arguments):
-        global calls
-        calls += 1
-        if calls == int(sys.argv[3]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*arguments)
-    setattr(decoding, name, at)
-kill(sys.argv[4])
-options = {"trees": dict.fromkeys(("train", "validation", "test"), "all"), "counts": {"train": 6, "test": None}, "unreadable": "drop"}
-decoding.prepare(Path(sys.argv[1]), Path(sys.argv[2]), validation=3, seed=0, **options)
-"""
-
-
 def test_killed_while_gaps_are_closed_and_ends_are_written(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a part was moved and before its new note is there; before, while and after the ends are written."""
     (raw / "all/n01/06.JPEG").write_bytes(b"no image")
     monkeypatch.setattr(decoding, "SIZE", 2)
     target, _ = prepared(raw, tmp_path, unreadable="drop")
     expected = target.read_bytes()
     target.unlink()
-    for call, name in ((11, "replace_bytes"), (1, "write_ends"), (1, "assemble")):
-        command = [sys.executable, "-c", KILL, str(raw), str(target), str(call), name]
-        assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
+    for call, name in ((9, "replace_bytes"), (11, "replace_bytes"), (1, "assemble"), (1, "write_ends"), (1, "header"), (2, "header")):
+        with monkeypatch.context() as patch:
+            patch.setattr(decoding, name, killed(getattr(decoding, name), call))
+            with contextlib.suppress(KeyboardInterrupt):
+                prepared(raw, tmp_path, unreadable="drop")
         assert not target.exists()
     prepared(raw, tmp_path, unreadable="drop")
     assert target.read_bytes() == expected
     assert os.listdir(target.parent) == ["images.safetensors"]
+
+
+def killed(real: Callable[..., object], call: int) -> Callable[..., object]:
+    """A function that at a certain call ends everything."""
+    calls = iter(range(1, 1000))
+
+    def at(*arguments: Any) -> object:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    return at
 
 
 def test_takes_the_room_of_its_result(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +291,8 @@ def test_ten_folders_of_a_thousand_classes(tmp_path: Path) -> None:
     names = prepare("image_folder", tmp_path, target, validation=4, seed=0, **options)
     assert (len(names), names[217]) == (1000, "class 217")
     splits = load_images(target)
-    assert [sorted(split.labels.tolist()) for split in splits.values()] == [sorted(rows) * 2, sorted(rows), sorted(rows)]
+    labels = {name: sorted(split.labels.tolist()) for name, split in splits.items()}
+    assert labels == {"train": sorted(rows), "validation": sorted(rows), "test": sorted([*rows] * 2)}
     stored = [pil_to_tensor(Image.open(path)) for path in (tmp_path / "val/n02102040").iterdir()]
     mine = splits["test"].pixels[splits["test"].labels == 217]
     assert sorted(image.sum().item() for image in mine) == sorted(image.sum().item() for image in stored)
@@ -343,11 +337,16 @@ def test_streamed_crops_are_parts_of_the_image(raw: Path) -> None:
     assert (x.shape, labels.tolist(), len(stream.first(4))) == ((3, 3, 224, 224), [0, 1, 2], 4)
     for row, index in zip(x, (0, 7, 14), strict=True):
         image, _ = decode(stream.found.files[index], Form())
-        windows = image.unfold(1, 224, 1).unfold(2, 224, 1).permute(1, 2, 0, 3, 4)
-        crops = torch.stack([windows, windows.flip(4)]).flatten(0, 2)
-        assert (crops == row).flatten(1).all(1).any()
+        assert any(holds(image, cut) for cut in (row, row.flip(2)))
     with pytest.raises(StudyError, match="16 images asked for"):
         stream.first(16)
+
+
+def holds(image: Tensor, cut: Tensor) -> bool:
+    """Whether ``cut`` is a part of ``image``, at a place where its first few pixels are."""
+    few = image.unfold(1, 4, 1).unfold(2, 4, 1) == cut[:, None, None, :4, :4]
+    places = few.all(-1).all(-1).all(0).nonzero().tolist()
+    return any(torch.equal(image[:, top : top + 224, left : left + 224].float(), cut) for top, left in places)
 
 
 def test_streams_decode_ahead(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
