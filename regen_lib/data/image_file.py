@@ -46,8 +46,11 @@ class Form:
     rotate: bool = False
 
     def __post_init__(self) -> None:
-        if self.side < CROP:
-            raise StudyError(f"images.options.side {self.side}: {CROP} x {CROP} pixels are cut out, so choose at least {CROP}")
+        if type(self.side) is not int or self.side < CROP:
+            raise StudyError(f"images.options.side {self.side!r}: {CROP} x {CROP} pixels are cut out, so choose at least {CROP}")
+        for key, value in (("square", self.square), ("rotate", self.rotate)):
+            if not isinstance(value, bool):
+                raise StudyError(f"images.options.{key} {value!r}: choose true or false")
 
     def scaled(self, pixels: Tensor) -> Tensor:
         """``pixels`` ``[3, H, W]`` at their size."""

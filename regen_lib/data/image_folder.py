@@ -36,13 +36,14 @@ class ImageFolder:
 
     def __post_init__(self) -> None:
         for key, given, expected in (("trees", self.trees, SPLITS), ("counts", self.counts, ("train", "test"))):
-            if set(given) != set(expected):
-                raise StudyError(f"images.options.{key} has {sorted(given)}: give {', '.join(expected)}")
-        wanted = {**self.counts, "validation": self.validation}
-        if wrong := [split for split, count in wanted.items() if count is not None and count < 0]:
-            raise StudyError(
-                f"images.options.counts: {wanted[wrong[0]]} images as {wrong[0]}: give a number, or null for all that are left"
-            )
+            if not isinstance(given, Mapping) or set(given) != set(expected):
+                raise StudyError(f"images.options.{key} is {given}: give {', '.join(expected)}")
+        for split, count in {**self.counts, "validation": self.validation}.items():
+            if count is not None and (type(count) is not int or count < 0):
+                raise StudyError(f"images: {count!r} images as {split}: give a number, or null for all that are left")
+        for below in (*self.trees.values(), *([self.classes] if self.classes is not None else [])):
+            if not isinstance(below, str) or Path(below).is_absolute() or ".." in Path(below).parts:
+                raise StudyError(f"images.options: {below!r} is not below images.raw, of which DVC sees each change: move it there")
         if self.unreadable not in ("stop", "drop"):
             raise StudyError(f"images.options.unreadable {self.unreadable!r}: choose stop or drop")
 
