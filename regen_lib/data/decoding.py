@@ -24,7 +24,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
 from regen_lib.core.storage import FORMAT, KEY, replace_bytes
 from regen_lib.data.image_file import CROP, WORKERS, Form, UndecodableError, pixels, read
-from regen_lib.data.image_folder import SPLITS, ImageFolder
+from regen_lib.data.image_folder import ImageFolder
 from regen_lib.data.listing import Listing
 
 SIZE = 500  # images decoded between two notes
@@ -112,7 +112,7 @@ def digest(*data: bytes) -> str:
 
 
 def prepare(raw: Path, target: Path, *, validation: int, seed: int, **options: Any) -> tuple[str, ...]:
-    """Decode the splits ``train``, ``validation`` and ``test`` into ``target``; returns the names of the classes.
+    """Decode the splits ``train``, ``validation``, ``test`` and perhaps ``others`` into ``target``; returns the names of the classes.
 
     ``options`` are those of :class:`regen_lib.data.image_folder.ImageFolder`, and ``side``, ``square``, ``rotate`` of
     :class:`regen_lib.data.image_file.Form`. Work is saved every 500 images, and goes on from there after a kill.
@@ -216,7 +216,10 @@ def assemble(target: Path, parts: Sequence[Part], metadata: Mapping[str, Any], b
         if not part.whole():
             part.note.unlink()
             raise StudyError(f"{part.file}: images from {part.place} are not what was decoded: is the disk full or failing? Run it again")
-    labels = {split: [label for part in parts if part.split == split for label in part.known()["labels"]] for split in SPLITS}
+    labels = {
+        split: [label for part in parts if part.split == split for label in part.known()["labels"]]
+        for split in dict.fromkeys(part.split for part in parts)
+    }
     with parts[0].file.open("r+b") as file:
         write_ends(file, header(metadata, {split: len(found) for split, found in labels.items()}), labels, begin)
     parts[0].file.replace(target)

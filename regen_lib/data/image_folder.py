@@ -10,7 +10,8 @@ from regen_lib.core.seeding import generator
 from regen_lib.data.image_file import Form
 from regen_lib.data.listing import Listing, balanced, class_list, listing
 
-SPLITS = ("train", "validation", "test")
+NEEDED = ("train", "validation", "test")
+SPLITS = (*NEEDED, "others")  # others: images of classes that no training image has
 FORM = tuple(each.name for each in fields(Form))
 OPTIONS = ("trees", "counts", "classes", "unreadable", *FORM)
 
@@ -19,8 +20,8 @@ OPTIONS = ("trees", "counts", "classes", "unreadable", *FORM)
 class ImageFolder:
     """The images below ``raw``, and what of them is used.
 
-    ``trees`` says where below ``raw`` each of the splits ``train``, ``validation`` and ``test`` comes from, ``counts`` how many
-    images ``train`` and ``test`` get (None: all that are left). Splits of one tree share no image; each has the classes as evenly
+    ``trees`` says where below ``raw`` each of the splits ``train``, ``validation``, ``test`` and perhaps ``others`` comes from,
+    ``counts`` how many images all but ``validation`` get (None: all that are left). Splits of one tree share no image; each has the classes as evenly
     as can be. ``classes`` names a JSON file of (folder, name) pairs in the network's order; folders may be a part of them. A file
     that cannot be decoded is named: ``unreadable`` = stop ends with an error, drop goes on without it.
     """
@@ -35,8 +36,8 @@ class ImageFolder:
     form: Form = field(default_factory=Form)
 
     def __post_init__(self) -> None:
-        for key, given, expected in (("trees", self.trees, SPLITS), ("counts", self.counts, ("train", "test"))):
-            if not isinstance(given, Mapping) or set(given) != set(expected):
+        for key, given, expected in (("trees", self.trees, NEEDED), ("counts", self.counts, ("train", "test"))):
+            if not isinstance(given, Mapping) or set(given) - {"others"} != set(expected):
                 raise StudyError(f"images.options.{key} is {given}: give {', '.join(expected)}")
         for split, count in {**self.counts, "validation": self.validation}.items():
             if count is not None and (type(count) is not int or count < 0):
@@ -76,11 +77,11 @@ class ImageFolder:
         counts = {**self.counts, "validation": self.validation}
         left: dict[str, Listing] = {}
         plan: dict[str, Listing] = {}
-        for split in SPLITS:
+        for split in (split for split in SPLITS if split in self.trees):
             tree = self.trees[split]
             if tree not in left:
                 left[tree] = (found := listing(self.raw / tree, known)).pick(balanced(found.classes, generator(self.seed, tree)))
-            count = counts[split] or len(left[tree])
+            count = counts.get(split) or len(left[tree])
             if count > len(left[tree]) or not count:
                 raise StudyError(f"{self.raw / tree}: {count} images asked for as {split}, {len(left[tree])} are left: lower the counts")
             plan[split], left[tree] = left[tree].pick(range(count)), left[tree].pick(range(count, len(left[tree])))
