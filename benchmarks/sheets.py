@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from benchmarks import gpu_sheet
 from regen_lib.core.storage import write_bytes
 from regen_lib.study import paper
 from regen_lib.study.params import load_params
@@ -234,6 +235,7 @@ def main() -> None:
         "hardening": hardening(pd.read_csv(RESULTS / "hardening.csv"), params["secondary"]["training"]),
         "patience": patience(pd.read_csv(RESULTS / "patience.csv")),
         "democratic": democratic(pd.read_csv(RESULTS / "democratic.csv"), params["rivals"]["democratic_training"]["training"]),
+        "kernels": gpu_sheet.block(RESULTS),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
     }
     text = readme.read_text()

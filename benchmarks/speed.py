@@ -2,7 +2,7 @@
 
 Algorithm 1 against the literal loop and against writing its result; UAP against the Adversarial Robustness Toolbox; sPGD and SGA
 against plain loops; units' training steps and inference against the bare network; memory formats; steps against matrix products,
-and with freed memory given back; perturb against a copy; on a GPU every kernel against its twin; growth; two processes against
+and with freed memory given back; perturb against a copy; growth; two processes against
 one; what a stage costs besides its work. Medians of five after a warm-up; one thread on a CPU. Writes
 ``benchmarks/results/speed-<cpu or gpu>.csv`` after each part, so that a kill loses one.
 """
@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks import speed_attacks, speed_growth, speed_kernels, speed_limits, speed_memory, speed_processes, speed_stage, speed_units
+from benchmarks import speed_attacks, speed_growth, speed_limits, speed_memory, speed_processes, speed_stage, speed_units
 from benchmarks.timing import Row
 from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
@@ -36,7 +36,6 @@ PARTS: dict[str, Callable[[torch.device], Iterator[Row]]] = {
     "limits": speed_limits.limits,
     "memory": lambda _device: speed_memory.freed(),
     "bandwidth": speed_units.bandwidth,
-    "kernels": speed_kernels.kernels,
     "growth": speed_growth.growth,
     "processes": lambda _device: speed_processes.processes(),
     "stage": lambda _device: speed_stage.overhead(),

@@ -284,19 +284,19 @@ def test_ten_folders_of_a_thousand_classes(tmp_path: Path) -> None:
     rows = {0: "n01440764", 217: "n02102040", 482: "n02979186", 999: "n15075141"}
     folders = [rows.get(label, f"m{label:08d}") for label in range(1000)]
     (tmp_path / "classes.json").write_text(json.dumps([[folder, f"class {label}"] for label, folder in enumerate(folders)]))
-    for tree, count in (("train", 3), ("val", 2)):
+    for tree, count in (("train", 3), ("val", 2), ("others", 1)):
         for label, folder in rows.items():
             (tmp_path / tree / folder).mkdir(parents=True)
             for index in range(count):
                 Image.fromarray(noise(224, 224, 10 * label + index).numpy()).save(tmp_path / tree / folder / f"{index}.jpg", quality=95)
     target = tmp_path / "images.safetensors"
-    trees = {"train": "train", "validation": "train", "test": "val"}
+    trees = {"train": "train", "validation": "train", "test": "val", "others": "others"}
     options = {"trees": trees, "counts": {"train": 4, "test": None}, "classes": "classes.json", "side": 224}
     names = prepare("image_folder", tmp_path, target, validation=4, seed=0, **options)
     assert (len(names), names[217]) == (1000, "class 217")
     splits = load_images(target)
     labels = {name: sorted(split.labels.tolist()) for name, split in splits.items()}
-    assert labels == {"train": sorted(rows), "validation": sorted(rows), "test": sorted([*rows] * 2)}
+    assert labels == {"train": sorted(rows), "validation": sorted(rows), "test": sorted([*rows] * 2), "others": sorted(rows)}
     stored = [pil_to_tensor(Image.open(path)) for path in (tmp_path / "val/n02102040").iterdir()]
     mine = splits["test"].pixels[splits["test"].labels == 217]
     assert sorted(image.sum().item() for image in mine) == sorted(image.sum().item() for image in stored)

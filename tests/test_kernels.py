@@ -153,6 +153,16 @@ def test_regenerate_is_differentiable_where_gradients_are_asked_for() -> None:
     assert torch.autograd.gradcheck(lambda h, w, f: regenerate.scatter_conv(h, channels, w, f), given)
 
 
+def test_a_unit_of_mixed_types_is_for_the_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under autocast features are bfloat16 and weights float32, which no kernel multiplies."""
+    monkeypatch.setattr(regenerate, "fused", lambda *tensors: True)
+    features, channels, _, inwards, _ = ends(UNITS[1], torch.float32)
+    with torch.no_grad():
+        assert regenerate.inferred(features, channels, inwards)
+        assert not regenerate.inferred(features.bfloat16(), channels, inwards)
+    assert not regenerate.inferred(features, channels, inwards)
+
+
 @needs_triton
 @pytest.mark.parametrize(("images", "others", "shape"), [(1, 1, (1, 3, 3)), (5, 3, (3, 21, 33)), (4, 9, (1, 28, 28))])
 def test_deepfool_step(images: int, others: int, shape: tuple[int, ...]) -> None:

@@ -6,6 +6,7 @@ import os
 import torch
 
 from regen_lib.core import devices, processes
+from regen_lib.core.environment import TF32
 
 
 def start(threads: int) -> None:
@@ -22,7 +23,7 @@ def start(threads: int) -> None:
     processes.join()
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
-    torch.backends.cudnn.allow_tf32 = False  # by default a GPU's float32 convolutions keep ten bits of each factor
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = os.environ.get(TF32) == "1"
     # every value is written before it is read, and filling costs a tenth of the time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

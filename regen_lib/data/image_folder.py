@@ -21,9 +21,10 @@ class ImageFolder:
     """The images below ``raw``, and what of them is used.
 
     ``trees`` says where below ``raw`` each of the splits ``train``, ``validation``, ``test`` and perhaps ``others`` comes from,
-    ``counts`` how many images all but ``validation`` get (None: all that are left). Splits of one tree share no image; each has the classes as evenly
-    as can be. ``classes`` names a JSON file of (folder, name) pairs in the network's order; folders may be a part of them. A file
-    that cannot be decoded is named: ``unreadable`` = stop ends with an error, drop goes on without it.
+    ``counts`` how many images all but ``validation`` get (None: all that are left). Splits of one tree share no image; each has
+    the classes as evenly as can be. ``classes`` names a JSON file of (folder, name) pairs in the network's order; the folders
+    there may be some of them. A file that cannot be decoded is named: ``unreadable`` = stop ends with an error, drop goes on
+    without it.
     """
 
     raw: Path

@@ -34,6 +34,7 @@ def evaluate(
     clip: bool = False,
     metric: str = "restoration",
     means: Mapping[str, Collection[str]] | None = None,
+    among: Tensor | None = None,
 ) -> pd.DataFrame:
     """One row for each defence and bank, in the columns ``COLUMNS``.
 
@@ -41,7 +42,8 @@ def evaluate(
     release. ``clean`` holds each defence's predictions without perturbation; those of ``undefended`` are the denominator of
     Eq. 9. ``metric`` is what the 95 % interval is of: ``restoration`` or ``accuracy``. ``means`` adds
     one row per defence for each name in it, the average over the banks listed under that name, all of one norm and xi
-    (:class:`StudyError` where they differ).
+    (:class:`StudyError` where they differ). ``among``, some of the classes, adds the columns ``clean_among`` and ``among``: the
+    share of a network's predictions that are one of these, without and with perturbation.
     """
     means = means or {}
     for over in means.values():
@@ -63,8 +65,15 @@ def evaluate(
             cell = measure(clean["undefended"] == truth, clean[defense], perturbed, truth, metric)
             cell |= {"table": table, "network": family, "defense": defense, "attack": name, "attack_network": bank.network}
             cell |= {"norm": bank.threat.norm, "xi": bank.threat.xi, "clip": clip, "images": len(images), "seed": seed}
+            if among is not None:
+                cell |= {"clean_among": share(clean[defense], among), "among": share(perturbed, among)}
             rows.append(cell | {"metric": metric})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=[*COLUMNS, *(() if among is None else ("clean_among", "among"))])
+
+
+def share(predicted: Tensor, classes: Tensor) -> float:
+    """The share of predictions that are one of ``classes``."""
+    return float(torch.isin(predicted, classes.to(predicted.device)).double().mean())
 
 
 def measure(base_clean: Tensor, clean: Tensor, perturbed: Tensor, truth: Tensor, metric: str) -> dict[str, Any]:

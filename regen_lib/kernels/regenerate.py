@@ -27,9 +27,10 @@ def scatter_conv(hidden: Tensor, channels: Tensor, weight: Tensor, features: Ten
 
 
 def inferred(features: Tensor, *others: Tensor) -> bool:
-    """Whether the kernels may have these: nobody asks for gradients, and the features lie as they want them."""
+    """Whether the kernels may have these: nobody asks for gradients, the features lie as they want them, all have one type."""
     plain = not torch.is_grad_enabled() and features.is_contiguous(memory_format=torch.channels_last)
-    return plain and fused(features, *others)
+    alike = len({tensor.dtype for tensor in (features, *others) if tensor.is_floating_point()}) == 1  # indices apart; autocast mixes types
+    return plain and alike and fused(features, *others)
 
 
 def gather_twin(features: Tensor, channels: Tensor, weight: Tensor) -> Tensor:

@@ -58,7 +58,8 @@ def stamp(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
     modules = set().union(*(imports(tree) for tree in cells if isinstance(tree, ast.AST)), named(values))
     shown = "\n".join(tree if isinstance(tree, str) else plain(tree) for tree in cells)
     code = {f"notebooks/{stage.notebook}": digest(shown), **hashes(modules)}
-    return {"code": code, "parameters": values, "memory_format": params["study"]["memory_format"]}
+    how = {key: params["study"][key] for key in ("memory_format", "tf32") if key in params["study"]}
+    return {"code": code, "parameters": values, **how}
 
 
 def code_cells(path: Path) -> list[ast.Module | str]:

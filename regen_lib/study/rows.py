@@ -13,7 +13,7 @@ from regen_lib.training.recipe import Recipe
 
 Fraction = Field(gt=0, le=1)
 # of a bank's row in params.yaml; any other key is an option of its attack
-BANK_KEYS = ("attack", "norm", "xi", "target", "count", "split", "start", "images")
+BANK_KEYS = ("attack", "norm", "xi", "target", "count", "split", "start", "images", "each")
 
 
 def known_network(name: str) -> str:
@@ -73,6 +73,7 @@ class BankSection(Section):
     split: Literal["train", "validation"]
     start: int = Field(ge=0)
     images: int = Field(ge=1)
+    each: int | None = Field(default=None, ge=1)
     options: dict[str, bool | int | float | str | list[float]]
 
     @model_validator(mode="after")
@@ -88,6 +89,9 @@ class BanksSection(Section):
     banks: dict[str, BankSection] = Field(min_length=1)
 
 
+Positions = list[str] | dict[str, Annotated[int, Field(ge=1)]]  # convolutions, or convolutions with the width of each unit
+
+
 class Variant(Section):
     """One way to place and train units: how many of the positions, on which part of the filters, and what else differs."""
 
@@ -96,6 +100,9 @@ class Variant(Section):
     width: float | None = Field(default=None, gt=0)
     residual: float | None = Field(default=None, ge=0, le=1)
     probability: float | None = Field(default=None, gt=0, le=1)
+    target: Literal["labels", "outputs"] | None = None
+    images: int | None = Field(default=None, ge=2)
+    layers: Positions | None = None
     recipe: dict[str, Any] | None = None
 
     @model_validator(mode="after")

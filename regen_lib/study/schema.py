@@ -10,6 +10,7 @@ from regen_lib.study.rows import (
     Fraction,
     Name,
     NetworkSection,
+    Positions,
     RecipeSection,
     Rival,
     Section,
@@ -25,6 +26,7 @@ class Study(Section):
     seed: int = Field(ge=0)
     threads: int = Field(ge=1)
     memory_format: Literal["channels_last", "contiguous"]
+    tf32: bool = False  # a GPU's float32 products with ten bits of each factor: one and a half times as fast
     networks: list[Name] = Field(min_length=1)
 
 
@@ -78,10 +80,8 @@ class Training(Section):
     residual: float = Field(ge=0, le=1)
     calibration: int | None = Field(ge=1)
     stream: bool
+    target: Literal["labels", "outputs"]
     variants: dict[str, Variant] = Field(min_length=1)
-
-
-Positions = list[str] | dict[str, Annotated[int, Field(ge=1)]]  # convolutions, or convolutions with the width of each unit
 
 
 class StrengthsSection(BanksSection):
@@ -174,6 +174,8 @@ class RealImages(Section):
 
     images: int = Field(ge=1)
     attacks: list[str] = Field(min_length=1)
+    variants: list[str]
+    reads: Literal["units/ours", "ablation"]  # the folder of data that holds the variants
 
 
 class Params(Section):

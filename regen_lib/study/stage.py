@@ -22,7 +22,7 @@ import nbformat
 import papermill
 import yaml
 
-from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT
+from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT, TF32
 from regen_lib.core.errors import StudyError
 from regen_lib.study.params import lookup
 
@@ -104,7 +104,7 @@ def run(stage: Stage, params: dict[str, Any]) -> None:
     target = (Path("build") if rank else EXECUTED) / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)  # DVC's cache may hold the same file, by a link, and papermill writes in place
-    os.environ.update({IN_STAGE: name, MEMORY_FORMAT: params["study"]["memory_format"]})
+    os.environ.update({IN_STAGE: name, MEMORY_FORMAT: params["study"]["memory_format"], TF32: str(int(params["study"].get("tf32", False)))})
     source, streams = stage.source(params), {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
     try:
         papermill.execute_notebook(
