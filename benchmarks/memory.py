@@ -27,7 +27,8 @@ from regen_lib.core.progress import tqdm
 from regen_lib.core.runtime import start
 from regen_lib.core.storage import write_table
 from regen_lib.data.decoding import SIZE, prepare
-from regen_lib.data.image_folder import Streamed
+from regen_lib.data.listing import listing
+from regen_lib.data.stream import Streamed
 from regen_lib.networks.blocks import Normalize
 from regen_lib.study.report.machine import processor
 from regen_lib.training.loop import fit
@@ -63,13 +64,13 @@ def work(what: str, folder: Path) -> None:
     torch.manual_seed(0)
     target = folder / "images.safetensors"
     if what == "decode":
-        prepare(folder, target, validation=1000, seed=0, trees=TREES, counts={"train": 1000, "test": 0})
+        prepare(folder, target, validation=1000, seed=0, trees=TREES, counts={"train": 1000, "test": None})
     elif what == "evaluate":
         test = load_images(target)["test"]
         print(f"{len(predict(small().eval(), test.pixels, torch.zeros(5, 3, 224, 224), torch.arange(len(test)) % 5))} images")
     else:
         network = small()
-        fit(network, [network], Streamed(folder / "all"), Recipe(1, 0.01, batch=128), seed=0, name="streamed")  # type: ignore[arg-type]
+        fit(network, [network], Streamed(listing(folder / "all")), Recipe(1, 0.01, batch=128), seed=0, name="streamed")  # type: ignore[arg-type]
 
 
 def watched(what: str, folder: Path, kill: Callable[[], bool] = lambda: False) -> dict[str, str | float]:
@@ -104,12 +105,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_tree(folder, options.images)
-        parts, shards = folder / "images.safetensors.parts", -(-options.images // SIZE)
-        rows = [
-            watched("decode", folder, lambda: len(list(parts.glob("*.safetensors"))) > shards // 2) | {"work": "decode, killed half-way"}
-        ]
-        kept = {path: path.stat().st_mtime_ns for path in parts.glob("*.safetensors")}
-        rows.append(watched("decode", folder, lambda: check(kept)) | {"work": f"decode, going on from {len(kept)} of {shards} parts"})
+        notes, count = folder / "images.safetensors.parts", -(-options.images // SIZE)
+        rows = [watched("decode", folder, lambda: len(list(notes.glob("*.json"))) > count // 2) | {"work": "decode, killed half-way"}]
+        kept = {path: path.stat().st_mtime_ns for path in notes.glob("*.json")}
+        rows.append(watched("decode", folder, lambda: check(kept)) | {"work": f"decode, going on from {len(kept)} of {count} parts"})
         splits = load_images(folder / "images.safetensors")
         assert sum(len(split) for split in splits.values()) == options.images
         rows += [watched("evaluate", folder), watched("train", folder)]

@@ -1,142 +1,180 @@
-"""JPEGs decoded once into one mapped file of uint8 pixels: in parallel, resumable, each bad file named."""
+"""Images decoded once into one mapped file of uint8 pixels: in parallel, resumable, each bad file named.
+
+Pixels are written straight to their places in the file that becomes the result; beside it, a note on every 500 images says which
+bytes they were made of and what was written. So the work takes the room of its result, and what is taken up after a kill is
+what the same bytes would give.
+"""
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import torch
-from safetensors import safe_open
+import numpy as np
 from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop
 
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
-from regen_lib.core.seeding import generator
-from regen_lib.core.storage import FORMAT, KEY, read_tensors, write_tensors
-from regen_lib.data.image_folder import CROP, SIDE, WORKERS, Listing, balanced, decode, listing
+from regen_lib.core.storage import FORMAT, KEY, replace_bytes
+from regen_lib.data.image_file import CROP, WORKERS, Form, UndecodableError, pixels, read
+from regen_lib.data.image_folder import ImageFolder
+from regen_lib.data.listing import Listing
 
-SPLITS = ("train", "validation", "test", "others")  # others: images of classes that no training image has
-SIZE = 500  # images decoded between two saves
-BYTES = {"labels": 8, "pixels": 3 * CROP * CROP}  # of one image
+SIZE = 500  # images decoded between two notes
+EACH = 3 * CROP * CROP  # bytes of an image's pixels
+BLOCK = 4096  # bytes: the header takes a multiple
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Some images of a split, and the file that keeps them until all are decoded; another plan has other files."""
+class Part:
+    """Some images of a split: the ``place`` of the first of them in ``file``, and the ``note`` on them once they are there."""
 
     split: str
-    files: tuple[Path, ...]
-    classes: tuple[int, ...]
-    square: bool
-    side: int
-    folder: Path
+    found: Listing
+    form: Form
+    place: int
+    begin: int  # of the first image in ``file``, in bytes
+    file: Path
+    note: Path
 
-    @property
-    def path(self) -> Path:
-        name = hashlib.sha256(repr((self.square, self.side, [str(file) for file in self.files], self.classes)).encode()).hexdigest()
-        return self.folder / f"{self.split}-{name[:24]}.safetensors"
+    def known(self) -> dict[str, Any]:
+        """The note."""
+        note: dict[str, Any] = json.loads(self.note.read_bytes())
+        return note
+
+    def whole(self) -> bool:
+        """Whether the file has what the note says."""
+        note = self.known()
+        return digest(self.stored(note)) == note["pixels"]
+
+    def finished(self, pool: ThreadPoolExecutor) -> bool:
+        """Whether this part was written already, from the bytes that the images have now."""
+        return self.note.is_file() and self.known()["made_of"] == digest(*pool.map(source_hash, self.found.files)) and self.whole()
+
+    def stored(self, note: Mapping[str, Any]) -> bytes:
+        """The pixels that the note is on."""
+        with self.file.open("rb") as file:
+            file.seek(self.begin + note["place"] * EACH)
+            return file.read(len(note["labels"]) * EACH)
 
     def write(self, pool: ThreadPoolExecutor) -> None:
-        """Decode what can be decoded, and write it with the names of what cannot, and how many images were not RGB."""
-        found = list(pool.map(self.decoded, self.files))
-        kept = [(pixels, label) for (pixels, _), label in zip(found, self.classes, strict=True) if pixels is not None]
-        pixels = torch.stack([image for image, _ in kept]) if kept else torch.empty(0, 3, CROP, CROP, dtype=torch.uint8)
-        tensors = {"pixels": pixels, "labels": torch.tensor([label for _, label in kept], dtype=torch.int64)}
-        modes = Counter(text for image, text in found if image is not None)
-        bad = [text for image, text in found if image is None]
-        sums = {name: checksum(tensor) for name, tensor in tensors.items()}
-        write_tensors(self.path, "shard", tensors, bad=bad, modes=dict(modes), sums=sums)
+        """Decode what can be decoded, and write it; the note has its labels, the names of what cannot, and how images were stored."""
+        found = list(pool.map(self.decoded, self.found.files))
+        kept = [index for index, (image, _, _) in enumerate(found) if image is not None]
+        data = b"".join(image.numpy(force=True).tobytes() for image, _, _ in found if image is not None)
+        note = {
+            "made_of": digest(*(source for _, _, source in found)),
+            "labels": [self.found.classes[index] for index in kept],
+            "modes": Counter(text for image, text, _ in found if image is not None),
+            "bad": [text for image, text, _ in found if image is None],
+        }
+        self.store(note, self.place, data)
 
-    def decoded(self, file: Path) -> tuple[Tensor | None, str]:
-        """One image, its centre cut out, and the mode it was stored in; or nothing, and the reason."""
+    def decoded(self, file: Path) -> tuple[Tensor | None, str, bytes]:
+        """One image, its centre cut out, and the mode it was stored in; or nothing, and the reason. Last, a hash of the file."""
+        source = b""
         try:
-            pixels, mode = decode(file, square=self.square, side=self.side)
-        except StudyError as error:
-            return None, str(error)
-        return center_crop(pixels, [CROP, CROP]), mode
+            source = hashlib.sha256(data := read(file)).digest()
+            image, mode = pixels(data, file, self.form)
+        except UndecodableError as error:
+            return None, str(error), source
+        return center_crop(image, [CROP, CROP]), mode, source
+
+    def store(self, note: Mapping[str, Any], place: int, data: bytes) -> None:
+        """Write pixels to a place, then the note on them."""
+        with self.file.open("r+b") as file:
+            file.seek(self.begin + place * EACH)
+            file.write(data)
+        replace_bytes(self.note, json.dumps({**note, "place": place, "pixels": digest(data)}).encode())
 
 
-def checksum(tensor: Tensor) -> str:
-    """SHA-256 of an array's bytes."""
-    return hashlib.sha256(tensor.numpy(force=True).tobytes()).hexdigest()
+def source_hash(file: Path) -> bytes:
+    """SHA-256 of a file, nothing for one that cannot be read."""
+    try:
+        return hashlib.sha256(read(file)).digest()
+    except UndecodableError:
+        return b""
 
 
-def prepare(
-    raw: Path,
-    target: Path,
-    *,
-    validation: int,
-    seed: int,
-    trees: Mapping[str, str],
-    counts: Mapping[str, int | None],
-    classes: str | None = None,
-    square: bool = False,
-    side: int = SIDE,
-    unreadable: str = "stop",
-) -> tuple[str, ...]:
-    """Decode the splits ``train``, ``validation``, ``test`` and, where ``trees`` names it, ``others``; returns the names of the classes.
+def digest(*data: bytes) -> str:
+    """SHA-256 of pieces, with their lengths."""
+    whole = hashlib.sha256()
+    for piece in data:
+        whole.update(len(piece).to_bytes(8, "little") + piece)
+    return whole.hexdigest()
 
-    ``trees`` says where below ``raw`` each split comes from, ``counts`` how many images ``train`` and ``test`` get (None: all that
-    are left). Splits of one tree share no image; each has the classes as evenly as can be. ``classes``: a JSON list of (folder,
-    name), in the network's order. ``side``: the shorter side after resizing, before the centre is cut out (224: images that are
-    224 x 224 stay as they are). Work is saved every 500 images, and goes on from there after a kill. A file that cannot be
-    decoded is named: ``unreadable`` = stop ends with an error, drop goes on without it.
+
+def prepare(raw: Path, target: Path, *, validation: int, seed: int, **options: Any) -> tuple[str, ...]:
+    """Decode the splits ``train``, ``validation``, ``test`` and perhaps ``others`` into ``target``; returns the names of the classes.
+
+    ``options`` are those of :class:`regen_lib.data.image_folder.ImageFolder`, and ``side``, ``square``, ``rotate`` of
+    :class:`regen_lib.data.image_file.Form`. Work is saved every 500 images, and goes on from there after a kill.
+    :class:`StudyError` where the disk has too little room.
     """
-    known = json.loads((raw / classes).read_text()) if classes else None
-    plan = planned(raw, trees, {**counts, "validation": validation}, [folder for folder, _ in known] if known else None, seed)
+    source = ImageFolder.of(raw, validation, seed, options)
+    plan = source.plan()
+    metadata = {"format": FORMAT, "kind": "images", "source": source.record(), "stream": plan.pop("stream").hash()}
+    begin = -(-len(header(metadata, {split: len(found) for split, found in plan.items()})) // BLOCK) * BLOCK
     folder = target.with_name(f"{target.name}.parts")
-    shards = [
-        Shard(split, tree.files[start : start + SIZE], tree.classes[start : start + SIZE], square, side, folder)
-        for split, tree in plan.items()
-        for start in range(0, len(tree), SIZE)
-    ]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for shard in processes.jobs(tqdm(shards, desc="decoding, by 500 images")):
-            if not shard.path.is_file():
-                shard.write(pool)
+    parts = divided(plan, source.form, begin, folder)
     if processes.rank() == 0:
-        report(shards, unreadable)
-        assemble(target, shards)
+        make_room(folder, parts, begin + sum(len(found) for found in plan.values()) * (EACH + 8))
+    processes.wait()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for part in processes.jobs(tqdm(parts, desc="decoding, by 500 images")):
+            if not part.finished(pool):
+                part.write(pool)
+    if processes.rank() == 0:
+        report(parts, source.unreadable)
+        settle(parts)
+        assemble(target, parts, metadata, begin)
         shutil.rmtree(folder)
     processes.wait()
-    return tuple(name for _, name in known) if known else plan["train"].names
+    return source.class_names(plan["train"])
 
 
-def planned(
-    raw: Path, trees: Mapping[str, str], counts: Mapping[str, int | None], known: Sequence[str] | None, seed: int
-) -> dict[str, Listing]:
-    """Which images each split gets; :class:`StudyError` where a tree has too few."""
-    left: dict[str, Listing] = {}
-    plan: dict[str, Listing] = {}
-    for split in SPLITS:
-        if split not in trees:
-            continue
-        tree = trees[split]
-        if tree not in left:
-            left[tree] = (found := listing(raw / tree, known)).pick(balanced(found.classes, generator(seed, tree)))
-        given = counts.get(split)
-        count = len(left[tree]) if given is None else given
-        if not 0 < count <= len(left[tree]):
-            raise StudyError(f"{raw / tree}: {count} images asked for as {split}, {len(left[tree])} are left: lower the counts")
-        plan[split], left[tree] = left[tree].pick(range(count)), left[tree].pick(range(count, len(left[tree])))
-    return plan
+def divided(plan: Mapping[str, Listing], form: Form, begin: int, folder: Path) -> list[Part]:
+    """The images of all splits in parts; their files are named by what they hold, so that another plan has others."""
+    parts: list[Part] = []
+    name = digest(repr((form, begin, SIZE)).encode(), *(found.hash().encode() for found in plan.values()))[:16]
+    place = 0
+    for split, found in plan.items():
+        for start in range(0, len(found), SIZE):
+            some = found.pick(range(start, min(start + SIZE, len(found))))
+            parts.append(Part(split, some, form, place, begin, folder / f"{name}.pixels", folder / f"{name}-{len(parts):05d}.json"))
+            place += len(some)
+    return parts
 
 
-def report(shards: Sequence[Shard], unreadable: str) -> None:
+def make_room(folder: Path, parts: Sequence[Part], size: int) -> None:
+    """Make the file that pixels go to; what another plan has left is removed. :class:`StudyError` where ``size`` bytes do not fit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = parts[0].file
+    ours = {part.note for part in parts} | {file} if file.is_file() else set()
+    for path in folder.iterdir():
+        if path not in ours:
+            path.unlink()
+    file.touch()
+    needed, free = size - file.stat().st_blocks * 512, shutil.disk_usage(folder).free
+    if needed > free:
+        wish = f"{folder.parent}: the decoded images need {needed / 1e9:.3f} GB, {free / 1e9:.3f} GB are free"
+        raise StudyError(f"{wish}: make room, or lower images.options.counts and images.validation")
+
+
+def report(parts: Sequence[Part], unreadable: str) -> None:
     """Say what was converted and what could not be read; :class:`StudyError` for the latter, unless it may be dropped."""
     bad, modes = [], Counter[str]()
-    for shard in shards:
-        _, metadata = read_tensors(shard.path, "shard")
-        bad += metadata["bad"]
-        modes.update(metadata["modes"])
+    for part in parts:
+        note = part.known()
+        bad += note["bad"]
+        modes.update(note["modes"])
     print(f"{sum(modes.values())} images decoded, stored as {dict(sorted(modes.items()))}, kept as RGB; {len(bad)} cannot be decoded")
     for reason in bad:
         print(reason)
@@ -144,44 +182,54 @@ def report(shards: Sequence[Shard], unreadable: str) -> None:
         raise StudyError(f"{len(bad)} files cannot be decoded; {bad[0]}: mend them, or set images.options.unreadable to drop")
 
 
-def assemble(target: Path, shards: Sequence[Shard]) -> None:
-    """All shards as one file that :func:`regen_lib.core.images.load_images` maps; one shard at a time is in memory.
+def settle(parts: Sequence[Part]) -> None:
+    """Close the gaps that images which cannot be decoded have left. A kill here costs the part that is being moved."""
+    place = 0
+    for part in parts:
+        note = part.known()
+        if note["place"] != place:
+            part.store(note, place, part.stored(note))
+        place += len(note["labels"])
 
-    In safetensors' layout, whose writer would want all of it at once: the length of a JSON header, the header with each array's
-    type, shape and place, the arrays. What was written is read again, and compared with the shards' checksums.
+
+def header(metadata: Mapping[str, Any], counts: Mapping[str, int]) -> bytes:
+    """What a safetensors file begins with: the length of a JSON text, the text with each array's type, shape and place.
+
+    The pixels of all splits come first, then all labels. safetensors' own writer would want all of it in memory.
     """
-    order = [(split, name) for split in dict.fromkeys(shard.split for shard in shards) for name in BYTES]
-    header, offset = {}, 0
-    for split, name in order:
-        count = sum(length(shard) for shard in shards if shard.split == split)
-        dtype, shape = ("I64", [count]) if name == "labels" else ("U8", [count, 3, CROP, CROP])
-        header[f"{split}.{name}"] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + count * BYTES[name]]}
-        offset += count * BYTES[name]
-    metadata: dict[str, Any] = {"__metadata__": {KEY: json.dumps({"format": FORMAT, "kind": "images"}, sort_keys=True)}}
-    text = json.dumps({**metadata, **header}).encode()
-    text += b" " * (-len(text) % 8)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for split, name in order:
-            for shard in tqdm([shard for shard in shards if shard.split == split], desc=f"writing {split} {name}", leave=False):
-                file.write(read_tensors(shard.path, "shard")[0][name].numpy().tobytes())
-    verify(partial, shards)
-    partial.replace(target)
+    text: dict[str, Any] = {"__metadata__": {KEY: json.dumps(metadata, sort_keys=True)}}
+    offset = 0
+    for name, dtype, size, shape in (("pixels", "U8", EACH, [3, CROP, CROP]), ("labels", "I64", 8, [])):
+        for split, count in counts.items():
+            text[f"{split}.{name}"] = {"dtype": dtype, "shape": [count, *shape], "data_offsets": [offset, offset + count * size]}
+            offset += count * size
+    data = json.dumps(text).encode()
+    return len(data).to_bytes(8, "little") + data
 
 
-def length(shard: Shard) -> int:
-    """How many images a written shard holds."""
-    return len(read_tensors(shard.path, "shard")[0]["labels"])
+def assemble(target: Path, parts: Sequence[Part], metadata: Mapping[str, Any], begin: int) -> None:
+    """Put labels behind the pixels and the header before them, and rename the file to ``target``.
+
+    What was written is read again: :class:`StudyError` where it is not what was decoded.
+    """
+    for part in tqdm(parts, desc="checking", leave=False):
+        if not part.whole():
+            part.note.unlink()
+            raise StudyError(f"{part.file}: images from {part.place} are not what was decoded: is the disk full or failing? Run it again")
+    labels = {
+        split: [label for part in parts if part.split == split for label in part.known()["labels"]]
+        for split in dict.fromkeys(part.split for part in parts)
+    }
+    with parts[0].file.open("r+b") as file:
+        write_ends(file, header(metadata, {split: len(found) for split, found in labels.items()}), labels, begin)
+    parts[0].file.replace(target)
 
 
-def verify(path: Path, shards: Sequence[Shard]) -> None:
-    """:class:`StudyError` where a part of the file is not what its shard's checksum says."""
-    starts: Counter[str] = Counter()
-    with safe_open(path, framework="pt") as file:
-        for shard in tqdm(shards, desc="checking", leave=False):
-            start, stop = starts[shard.split], starts[shard.split] + length(shard)
-            for name, expected in read_tensors(shard.path, "shard")[1]["sums"].items():
-                if checksum(file.get_slice(f"{shard.split}.{name}")[start:stop]) != expected:
-                    raise StudyError(f"{path}: {shard.split}.{name} from {start} is not what was decoded: is the disk full or failing?")
-            starts[shard.split] = stop
+def write_ends(file: BinaryIO, head: bytes, labels: Mapping[str, Sequence[int]], begin: int) -> None:
+    """The header, padded with spaces to ``begin`` bytes, and the labels, int64, where the pixels end."""
+    length = begin - 8
+    file.write(length.to_bytes(8, "little") + head[8:].ljust(length))
+    flat = [label for found in labels.values() for label in found]
+    file.seek(begin + len(flat) * EACH)
+    file.write(np.array(flat, "<i8").tobytes())
+    file.truncate()

@@ -1,148 +1,89 @@
-"""JPEGs on a disk, ILSVRC2012 for one: what is there, one by one, and as a stream to train on.
+"""Folders of JPEGs and PNGs, ILSVRC2012 for one: which images are decoded once, which are streamed to train on."""
 
-A tree is a folder of class folders (their sorted names are the classes, as in torchvision's ``ImageFolder``), or a text file of
-lines ``path class`` beside the images, as ILSVRC lists its validation images.
-"""
-
-import os
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any, Literal
 
-import torch
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
-
-from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
-from regen_lib.core.images import as_input
+from regen_lib.core.seeding import generator
+from regen_lib.data.image_file import Form
+from regen_lib.data.listing import Listing, balanced, class_list, listing
 
-WORKERS = os.cpu_count() or 1
-SUFFIXES = (".jpg", ".jpeg", ".png")
-AHEAD = 2  # batches
-SAMPLE = 4  # images
-SIDE, CROP = 256, 224  # pixels: the shorter side after resizing, and what is cut out of it
+NEEDED = ("train", "validation", "test")
+SPLITS = (*NEEDED, "others")  # others: images of classes that no training image has
+FORM = tuple(each.name for each in fields(Form))
+OPTIONS = ("trees", "counts", "classes", "unreadable", *FORM)
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The images of a tree: ``files`` with the class of each, and the ``names`` of all classes."""
+class ImageFolder:
+    """The images below ``raw``, and what of them is used.
 
-    files: tuple[Path, ...]
-    classes: tuple[int, ...]
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def pick(self, index: Iterable[int]) -> "Listing":
-        """Some of the images, in that order."""
-        chosen = list(index)
-        return Listing(tuple(self.files[i] for i in chosen), tuple(self.classes[i] for i in chosen), self.names)
-
-
-def listing(tree: Path, names: Sequence[str] | None = None) -> Listing:
-    """What is in a tree. ``names`` are the classes it should have, in order; :class:`StudyError` for others, or without images.
-
-    A class without images is reported, and keeps its number.
+    ``trees`` says where below ``raw`` each of the splits ``train``, ``validation``, ``test`` and perhaps ``others`` comes from,
+    ``counts`` how many images all but ``validation`` get (None: all that are left). Splits of one tree share no image; each has
+    the classes as evenly as can be. ``classes`` names a JSON file of (folder, name) pairs in the network's order; the folders
+    there may be some of them. A file that cannot be decoded is named: ``unreadable`` = stop ends with an error, drop goes on
+    without it.
     """
-    if tree.is_file():
-        rows = [line.rsplit(maxsplit=1) for line in tree.read_text().splitlines() if line.strip()]
-        if any(len(row) != 2 or not row[1].isdigit() for row in rows):
-            raise StudyError(f"{tree}: expected lines `path class`, the class as a number from 0")
-        found = [(tree.parent / path, int(label)) for path, label in rows]
-        names = names or [str(label) for label in range(1 + max((label for _, label in found), default=0))]
-    else:
-        if not tree.is_dir():
-            raise StudyError(f"{tree} is missing: a folder of class folders, or a list of files, is needed")
-        folders = sorted(path.name for path in tree.iterdir() if path.is_dir())
-        names = names or folders
-        if unknown := sorted(set(folders) - set(names)):
-            raise StudyError(f"{tree}: {len(unknown)} folders are no known class, {unknown[0]} for one: compare with the list of classes")
-        number = {name: index for index, name in enumerate(names)}
-        found = [(path, number[name]) for name in folders for path in sorted((tree / name).iterdir()) if path.suffix.lower() in SUFFIXES]
-    if not found or max(label for _, label in found) >= len(names):
-        raise StudyError(f"{tree}: {len(found)} images in {len(names)} classes: is it the right folder, and the right list of classes?")
-    if empty := len(names) - len({label for _, label in found}):
-        print(f"{tree}: {empty} of {len(names)} classes have no image")
-    return Listing(tuple(path for path, _ in found), tuple(label for _, label in found), tuple(names))
 
+    raw: Path
+    validation: int
+    seed: int
+    trees: Mapping[str, str]
+    counts: Mapping[str, int | None]
+    classes: str | None = None
+    unreadable: Literal["stop", "drop"] = "stop"
+    form: Form = field(default_factory=Form)
 
-def balanced(classes: Sequence[int], rng: torch.Generator) -> list[int]:
-    """A random order of images in which every class comes once before any comes twice."""
-    seen: Counter[int] = Counter()
-    ranked = []
-    for index in torch.randperm(len(classes), generator=rng).tolist():
-        ranked.append((seen[classes[index]], index))
-        seen[classes[index]] += 1
-    return [index for _, index in sorted(ranked, key=lambda pair: pair[0])]
+    def __post_init__(self) -> None:
+        for key, given, expected in (("trees", self.trees, NEEDED), ("counts", self.counts, ("train", "test"))):
+            if not isinstance(given, Mapping) or set(given) - {"others"} != set(expected):
+                raise StudyError(f"images.options.{key} is {given}: give {', '.join(expected)}")
+        for split, count in {**self.counts, "validation": self.validation}.items():
+            if count is not None and (type(count) is not int or count < 0):
+                raise StudyError(f"images: {count!r} images as {split}: give a number, or null for all that are left")
+        for below in (*self.trees.values(), *([self.classes] if self.classes is not None else [])):
+            if not isinstance(below, str) or Path(below).is_absolute() or ".." in Path(below).parts:
+                raise StudyError(f"images.options: {below!r} is not below images.raw, of which DVC sees each change: move it there")
+        if self.unreadable not in ("stop", "drop"):
+            raise StudyError(f"images.options.unreadable {self.unreadable!r}: choose stop or drop")
 
+    @classmethod
+    def of(cls, raw: Path, validation: int, seed: int, options: Mapping[str, Any]) -> "ImageFolder":
+        """With images.options of params.yaml; :class:`StudyError` for a key that is unknown or missing."""
+        if unknown := sorted(set(options) - set(OPTIONS)):
+            raise StudyError(f"images.options has no {unknown[0]!r}: choose from {', '.join(OPTIONS)}")
+        if missing := sorted({"trees", "counts"} - set(options)):
+            raise StudyError(f"images.options.{missing[0]} is missing: say which tree and how many images each split gets")
+        form = Form(**{key: value for key, value in options.items() if key in FORM})
+        return cls(raw, validation, seed, **{key: value for key, value in options.items() if key not in FORM}, form=form)
 
-def decode(path: Path, *, square: bool, side: int = SIDE) -> tuple[Tensor, str]:
-    """An image as uint8 ``[3, side, W]`` or ``[3, H, side]``, RGB, and the mode it was stored in.
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> "ImageFolder":
+        """From what :meth:`record` gave."""
+        return cls(**{**kept, "raw": Path(kept["raw"]), "form": Form(**kept["form"])})
 
-    The shorter side becomes ``side`` pixels (``square``: both do, the aspect ignored, as the authors do for CaffeNet and GoogLeNet).
-    :class:`StudyError` names a file that is no image.
-    """
-    try:
-        with Image.open(path) as image:
-            mode, pixels = image.mode, pil_to_tensor(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise StudyError(f"{path} cannot be decoded ({error})") from error
-    size = [side, side] if square else [side]
-    small: Tensor = resize(pixels, size, interpolation=InterpolationMode.BILINEAR, antialias=True)
-    return small, mode
+    def record(self) -> dict[str, Any]:
+        """Everything that it is made of, for a file's metadata."""
+        return {**asdict(self), "raw": str(self.raw)}
 
+    def class_names(self, found: Listing) -> tuple[str, ...]:
+        """The names of the classes in the order of labels."""
+        return tuple(name for _, name in class_list(self.raw / self.classes)) if self.classes else found.names
 
-class Streamed:
-    """The images of a tree for training: each decoded, cropped and mirrored at random when its turn comes."""
-
-    def __init__(self, tree: Path, found: Listing | None = None) -> None:
-        self.tree, self.found = tree, found or listing(tree)
-        self.labels = torch.tensor(self.found.classes)
-        self.pool = ThreadPoolExecutor(WORKERS)
-
-    def __len__(self) -> int:
-        return len(self.found)
-
-    @property
-    def pixels(self) -> Tensor:
-        """The first few images, uint8 ``[n, 3, 224, 224]``, their centres: what a training looks at before it begins."""
-        return torch.stack([center_crop(decode(file, square=False)[0], [CROP, CROP]) for file in self.found.files[:SAMPLE]])
-
-    def first(self, count: int) -> "Streamed":
-        """The first ``count`` images; :class:`StudyError` where there are fewer."""
-        if count > len(self):
-            raise StudyError(f"{self.tree}: {count} images asked for, {len(self)} are there: ask for at most {len(self)}")
-        return Streamed(self.tree, self.found.pick(range(count)))
-
-    def batches(self, chunks: Iterable[Tensor], rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Network input and labels, as :meth:`regen_lib.core.images.Images.batches`; a bad file is named.
-
-        While one batch is worked on, the next ``AHEAD`` are being decoded.
-        """
-        waiting: deque[tuple[Iterator[Tensor], Tensor]] = deque()
-        for index in chunks:
-            draws = processes.part(torch.rand(len(index), 3, generator=rng))
-            index = processes.part(index)
-            waiting.append((self.pool.map(random_crop, [self.found.files[i] for i in index.tolist()], draws.tolist()), index))
-            if len(waiting) > AHEAD:
-                yield self.finished(*waiting.popleft())
-        while waiting:
-            yield self.finished(*waiting.popleft())
-
-    def finished(self, cut: Iterator[Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
-        """A batch whose images have been decoded, or are waited for."""
-        return as_input(torch.stack(list(cut))), self.labels[index]
-
-
-def random_crop(path: Path, draws: Sequence[float]) -> Tensor:
-    """An image as uint8 ``[3, 224, 224]``: cut out where two of the three ``draws`` in [0, 1) say, mirrored where the third does."""
-    pixels, _ = decode(path, square=False)
-    top, left = (int(draw * (side - CROP + 1)) for draw, side in zip(draws, pixels.shape[1:], strict=False))
-    cut = pixels[:, top : top + CROP, left : left + CROP]
-    return cut.flip(2) if draws[2] < 0.5 else cut
+    def plan(self) -> dict[str, Listing]:
+        """Which images each split gets, and as ``stream`` all that are left to train on; :class:`StudyError` where a tree has too few."""
+        known = [folder for folder, _ in class_list(self.raw / self.classes)] if self.classes else None
+        counts = {**self.counts, "validation": self.validation}
+        left: dict[str, Listing] = {}
+        plan: dict[str, Listing] = {}
+        for split in (split for split in SPLITS if split in self.trees):
+            tree = self.trees[split]
+            if tree not in left:
+                left[tree] = (found := listing(self.raw / tree, known)).pick(balanced(found.classes, generator(self.seed, tree)))
+            count = counts.get(split) or len(left[tree])
+            if count > len(left[tree]) or not count:
+                raise StudyError(f"{self.raw / tree}: {count} images asked for as {split}, {len(left[tree])} are left: lower the counts")
+            plan[split], left[tree] = left[tree].pick(range(count)), left[tree].pick(range(count, len(left[tree])))
+        return {**plan, "stream": plan["train"] + left[self.trees["train"]]}

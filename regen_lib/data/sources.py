@@ -6,7 +6,8 @@ from typing import Any
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images, load_images, save_images
 from regen_lib.data import decoding, fashion_mnist
-from regen_lib.data.image_folder import Streamed
+from regen_lib.data.raw import check_raw
+from regen_lib.data.stream import Streamed, streamed
 
 SOURCES = ("fashion_mnist", "image_folder")
 
@@ -14,7 +15,7 @@ SOURCES = ("fashion_mnist", "image_folder")
 def fetch(source: str, raw: Path) -> None:
     """Bring the published files of a source into ``raw``. A folder of images is the user's: it is only looked for.
 
-    :class:`StudyError` for an unknown source, a damaged file, or a folder that is not there.
+    :class:`StudyError` for an unknown source, a damaged file, or a folder that is not there or has what DVC cannot follow.
     """
     if source == "fashion_mnist":
         fashion_mnist.fetch(raw)
@@ -22,6 +23,7 @@ def fetch(source: str, raw: Path) -> None:
         raise StudyError(f"images.source {source!r} is unknown: choose one of {', '.join(SOURCES)}")
     elif not raw.is_dir():
         raise StudyError(f"{raw} is missing: put the images there, or a link to them (images.raw in params.yaml)")
+    check_raw(raw)
 
 
 def prepare(source: str, raw: Path, target: Path, *, validation: int, seed: int, **options: Any) -> tuple[str, ...]:
@@ -39,6 +41,7 @@ def prepare(source: str, raw: Path, target: Path, *, validation: int, seed: int,
     raise StudyError(f"images.source {source!r} is unknown: choose one of {', '.join(SOURCES)}")
 
 
-def training_images(path: Path, stream: str | None) -> Images | Streamed:
-    """What to train on: the split ``train`` of ``path``, or a folder of JPEGs, decoded as training goes."""
-    return load_images(path)["train"] if stream is None else Streamed(Path(stream))
+def training_images(path: Path, stream: bool) -> Images | Streamed:
+    """What to train on: the split ``train`` of ``path``, or, as a stream, all images of the folder that it was decoded from but those
+    of the other splits."""
+    return streamed(path) if stream else load_images(path)["train"]

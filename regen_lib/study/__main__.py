@@ -52,9 +52,12 @@ def parser() -> argparse.ArgumentParser:
 
 def reproduce(options: argparse.Namespace) -> int:
     """Bring the stages up to date."""
+    from regen_lib.data.raw import check_raw
     from regen_lib.study import schedule
 
     params = load_params(PARAMS)
+    if (raw := Path(params["images"]["raw"])).is_dir():
+        check_raw(raw)
     if options.jobs is not None and options.jobs < 1:
         raise StudyError(f"--jobs {options.jobs}: at least one")
     return schedule.repro(options.jobs or schedule.cores_and_memory(params), options.targets)

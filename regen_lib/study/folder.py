@@ -10,7 +10,7 @@ from regen_lib.study.params import load_params, read_yaml, with_profile
 from regen_lib.study.stage import replace
 
 # a DVC root of its own, git or not: what runs there touches no other cache
-CONFIG = "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+CONFIG = '[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n[cache]\n    type = "hardlink,copy"\n'
 
 
 def prepare(folder: Path, base: Path, profile: Path, *, raw: bool = True) -> None:

@@ -79,7 +79,7 @@ class Training(Section):
     width: float = Field(gt=0)
     residual: float = Field(ge=0, le=1)
     calibration: int | None = Field(ge=1)
-    stream: str | None
+    stream: bool
     target: Literal["labels", "outputs"]
     variants: dict[str, Variant] = Field(min_length=1)
 

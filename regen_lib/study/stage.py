@@ -103,6 +103,7 @@ def run(stage: Stage, params: dict[str, Any]) -> None:
     name = f"{stage.name}-rank{rank}" if rank else stage.name
     target = (Path("build") if rank else EXECUTED) / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # DVC's cache may hold the same file, by a link, and papermill writes in place
     os.environ.update({IN_STAGE: name, MEMORY_FORMAT: params["study"]["memory_format"], TF32: str(int(params["study"].get("tf32", False)))})
     source, streams = stage.source(params), {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
     try:

@@ -1,0 +1,396 @@
+"""Trees of images into one file: splits, resuming, the room that it takes; and into a stream."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import Tensor, nn
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.images import Images, load_images
+from regen_lib.data import decoding
+from regen_lib.data.image_file import Form, decode
+from regen_lib.data.listing import listing
+from regen_lib.data.sources import prepare, training_images
+from regen_lib.data.stream import Streamed
+from regen_lib.training.loop import fit
+from regen_lib.training.recipe import Recipe
+from tests.trees import NAMES, TREES, make_tree, noise
+
+OPTIONS: dict[str, Any] = {"trees": TREES, "counts": {"train": 6, "test": None}}
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return make_tree(tmp_path / "raw")
+
+
+def prepared(raw: Path, tmp_path: Path, **options: object) -> tuple[Path, tuple[str, ...]]:
+    target = tmp_path / "data/images.safetensors"
+    return target, prepare("image_folder", raw, target, validation=3, seed=0, **{**OPTIONS, **options})
+
+
+def test_splits_are_disjoint_and_balanced(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target, names = prepared(raw, tmp_path)
+    splits = load_images(target)
+    assert names == NAMES
+    assert {name: len(split) for name, split in splits.items()} == {"train": 6, "validation": 3, "test": 6}
+    assert [sorted(splits[name].labels.tolist()) for name in ("train", "validation")] == [[0, 0, 1, 1, 2, 2], [0, 1, 2]]
+    pixels = torch.cat([split.pixels for split in splits.values()]).flatten(1)
+    assert len(pixels.unique(dim=0)) == 15
+    assert "'CMYK': 1, 'L': 1, 'P': 1, 'RGB': 12" in capsys.readouterr().out
+    assert os.listdir(target.parent) == ["images.safetensors"]
+
+
+def test_the_file_is_safetensors(raw: Path, tmp_path: Path) -> None:
+    """Its arrays lie where its own reader wants them, aligned, without a gap."""
+    target, _ = prepared(raw, tmp_path)
+    with safe_open(target, framework="numpy") as file:
+        shapes = {name: (file.get_tensor(name).shape, str(file.get_tensor(name).dtype)) for name in file.keys()}  # noqa: SIM118
+    sizes = {"train": 6, "validation": 3, "test": 6}
+    assert shapes == {f"{s}.pixels": ((n, 3, 224, 224), "uint8") for s, n in sizes.items()} | {
+        f"{s}.labels": ((n,), "int64") for s, n in sizes.items()
+    }
+    data = target.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    offsets = sorted(row["data_offsets"] for name, row in json.loads(data[8 : 8 + length]).items() if name != "__metadata__")
+    assert all(one[1] == other[0] for one, other in pairwise(offsets))
+    assert (length + 8) % 4096 == 0
+    assert offsets[-1][1] + 8 + length == len(data)
+
+
+def test_bad_files_are_named(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = raw / "all/n02/01.JPEG"
+    bad.write_bytes(bad.read_bytes()[:3000])
+    with pytest.raises(StudyError, match=r"1 files cannot be decoded; .*n02/01\.JPEG"):
+        prepared(raw, tmp_path)
+    target, _ = prepared(raw, tmp_path, unreadable="drop")
+    assert sum(len(split) for split in load_images(target).values()) == 14
+    assert "01.JPEG cannot be decoded" in capsys.readouterr().out
+
+
+def test_gaps_of_dropped_images_are_closed(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image stands beside its label, whatever was dropped before it, in parts of any size."""
+    for name in ("n01/00.JPEG", "n02/04.JPEG", "n03/08.JPEG"):
+        (raw / "all" / name).write_bytes(b"no image")
+    files = []
+    for size in (1, 2, 500):
+        monkeypatch.setattr(decoding, "SIZE", size)
+        target, _ = prepared(raw, tmp_path, unreadable="drop")
+        files.append(load_images(target))
+        found = listing(raw / "all")
+        label = {
+            digest(decode(path, Form())[0]): label
+            for path, label in zip(found.files, found.classes, strict=True)
+            if path.stat().st_size > 8
+        }
+        for images in files[-1].values():
+            assert [label[digest(image)] for image in images.pixels] == images.labels.tolist()
+    assert all(len(one["train"]) + len(one["validation"]) + len(one["test"]) == 12 for one in files)
+
+
+def digest(image: Tensor) -> str:
+    top, left = (round((side - 224) / 2) for side in image.shape[1:])
+    return hashlib.sha256(image[:, top : top + 224, left : left + 224].numpy().tobytes()).hexdigest()
+
+
+class Stopped(NamedTuple):
+    """A decoding in parts of two images that was stopped in its eighth, and what a whole one gives."""
+
+    target: Path
+    expected: bytes
+    done: list[Path]
+
+
+@pytest.fixture
+def stopped(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stopped:
+    monkeypatch.setattr(decoding, "SIZE", 2)
+    monkeypatch.setattr(decoding, "WORKERS", 1)
+    target, _ = prepared(raw, tmp_path)
+    expected, done, real = target.read_bytes(), [], decoding.pixels
+    target.unlink()
+
+    def stop(data: bytes, path: Path, form: Form) -> tuple[Tensor, str]:
+        done.append(path)
+        if len(done) == 8:
+            raise KeyboardInterrupt
+        return real(data, path, form)
+
+    monkeypatch.setattr(decoding, "pixels", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepared(raw, tmp_path)
+    assert not target.exists()
+    return Stopped(target, expected, done)
+
+
+def test_goes_on_where_it_was_stopped(raw: Path, tmp_path: Path, stopped: Stopped) -> None:
+    prepared(raw, tmp_path)
+    assert stopped.target.read_bytes() == stopped.expected
+    assert len(stopped.done) == 15 + 2  # the part that was interrupted had two images
+
+
+def test_takes_up_nothing_made_of_other_bytes(raw: Path, tmp_path: Path, stopped: Stopped) -> None:
+    """Other pixels in a file of the same name, size and time."""
+    path, about = stopped.done[0], stopped.done[0].stat()
+    image = Image.fromarray(noise(300, 300, 99).numpy())
+    image.save(path, "JPEG", quality=30)
+    path.write_bytes(path.read_bytes().ljust(about.st_size, b"\0"))
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (about.st_size, about.st_mtime_ns)
+    prepared(raw, tmp_path)
+    again = stopped.target.read_bytes()
+    shutil.rmtree(stopped.target.parent)
+    prepared(raw, tmp_path)
+    assert stopped.target.read_bytes() == again != stopped.expected
+
+
+def test_a_mended_image_is_read_again(raw: Path, tmp_path: Path) -> None:
+    target, _ = prepared(raw, tmp_path)
+    expected, bad = target.read_bytes(), raw / "all/n02/01.JPEG"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:3000])
+    with pytest.raises(StudyError, match="mend them"):
+        prepared(raw, tmp_path)
+    bad.write_bytes(whole)
+    prepared(raw, tmp_path)
+    assert target.read_bytes() == expected
+
+
+def test_another_plan_leaves_nothing_behind(raw: Path, tmp_path: Path, stopped: Stopped) -> None:
+    left = os.listdir(stopped.target.parent / "images.safetensors.parts")
+    (stopped.target.parent / "images.safetensors.parts" / "note.json.99.partial").touch()
+    bad = raw / "all/n02/01.JPEG"
+    bad.write_bytes(b"")
+    with pytest.raises(StudyError):
+        prepared(raw, tmp_path, counts={"train": 5, "test": None})
+    assert not set(left) & set(os.listdir(stopped.target.parent / "images.safetensors.parts"))
+    assert not list(stopped.target.parent.rglob("*.partial"))
+
+
+def test_killed_while_gaps_are_closed_and_ends_are_written(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a part was moved and before its new note is there; before, while and after the ends are written."""
+    (raw / "all/n01/06.JPEG").write_bytes(b"no image")
+    monkeypatch.setattr(decoding, "SIZE", 2)
+    target, _ = prepared(raw, tmp_path, unreadable="drop")
+    expected = target.read_bytes()
+    target.unlink()
+    for call, name in ((9, "replace_bytes"), (2, "replace_bytes"), (1, "assemble"), (1, "write_ends"), (1, "header"), (2, "header")):
+        with monkeypatch.context() as patch:
+            patch.setattr(decoding, name, killed(getattr(decoding, name), call))
+            with contextlib.suppress(KeyboardInterrupt):
+                prepared(raw, tmp_path, unreadable="drop")
+        assert not target.exists()
+    prepared(raw, tmp_path, unreadable="drop")
+    assert target.read_bytes() == expected
+    assert os.listdir(target.parent) == ["images.safetensors"]
+
+
+def killed(real: Callable[..., object], call: int) -> Callable[..., object]:
+    """A function that at a certain call ends everything."""
+    calls = iter(range(1, 1000))
+
+    def at(*arguments: Any) -> object:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    return at
+
+
+def test_takes_the_room_of_its_result(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peak = 0
+
+    def look(real: Callable[..., object]) -> Callable[..., object]:
+        def looked(*arguments: Any) -> object:
+            nonlocal peak
+            result = real(*arguments)
+            peak = max(peak, sum(path.stat().st_size for path in (tmp_path / "data").rglob("*") if path.is_file()))
+            return result
+
+        return looked
+
+    monkeypatch.setattr(decoding, "SIZE", 4)
+    for name in ("replace_bytes", "write_ends", "settle", "report"):
+        monkeypatch.setattr(decoding, name, look(getattr(decoding, name)))
+    target, _ = prepared(raw, tmp_path)
+    assert target.stat().st_size <= peak < 1.05 * target.stat().st_size
+
+
+def test_too_little_room_is_said_before_anything_is_decoded(
+    raw: Path, tmp_path: Path, stopped: Stopped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=900_000))
+    done = len(stopped.done)
+    with pytest.raises(StudyError, match=r"need 0\.001 GB, 0\.001 GB are free: make room"):  # of 2.3 MB the first 0.9 are written
+        prepared(raw, tmp_path)
+    assert len(stopped.done) == done
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=1_600_000))
+    prepared(raw, tmp_path)
+    assert stopped.target.read_bytes() == stopped.expected
+
+
+def test_what_is_written_is_checked(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, _ = prepared(raw, tmp_path)
+    expected = target.read_bytes()
+    target.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding.Part, "stored", lambda _self, _note: b"of a failing disk")
+        with pytest.raises(StudyError, match=r"not what was decoded.*Run it again"):
+            prepared(raw, tmp_path)
+    assert not target.exists()
+    prepared(raw, tmp_path)
+    assert target.read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"counts": {"train": 16, "test": 0}}, r"16 images asked for as train, 15 are left"),
+        ({"counts": {"train": 6}}, r"counts is \{'train': 6\}: give train, test"),
+        ({"counts": {"train": -1, "test": 3}}, r"-1 images as train"),
+        ({"trees": {**TREES, "test": "none"}}, r"none is missing"),
+        ({"trees": {"train": "all"}}, r"trees is \{'train': 'all'\}: give train, validation, test"),
+        ({"classes": "short.json"}, r"1 folders are no known class, n03"),
+        ({"classes": "none.json"}, r"none\.json is no list of classes"),
+        ({"unreadable": "Drop"}, r"'Drop': choose stop or drop"),
+        ({"side": 223}, r"side 223: 224 x 224 pixels are cut out"),
+        ({"side": "256"}, r"side '256': 224 x 224 pixels"),
+        ({"rotate": "no"}, r"rotate 'no': choose true or false"),
+        ({"trees": {**TREES, "test": "../raw/all"}}, r"'\.\./raw/all' is not below images\.raw"),
+        ({"classes": "/classes.json"}, r"'/classes\.json' is not below images\.raw"),
+        ({"size": 3}, r"has no 'size': choose from trees"),
+    ],
+)
+def test_wrong_options(raw: Path, tmp_path: Path, options: dict[str, object], message: str) -> None:
+    (raw / "short.json").write_text(json.dumps([["n01", "one"], ["n02", "two"]]))
+    with pytest.raises(StudyError, match=message):
+        prepared(raw, tmp_path, **options)
+
+
+def test_ten_folders_of_a_thousand_classes(tmp_path: Path) -> None:
+    """As Imagenette lies: train/<folder> and val/<folder>, 224 x 224, its labels those of ImageNet's list; nothing is resized."""
+    rows = {0: "n01440764", 217: "n02102040", 482: "n02979186", 999: "n15075141"}
+    folders = [rows.get(label, f"m{label:08d}") for label in range(1000)]
+    (tmp_path / "classes.json").write_text(json.dumps([[folder, f"class {label}"] for label, folder in enumerate(folders)]))
+    for tree, count in (("train", 3), ("val", 2), ("others", 1)):
+        for label, folder in rows.items():
+            (tmp_path / tree / folder).mkdir(parents=True)
+            for index in range(count):
+                Image.fromarray(noise(224, 224, 10 * label + index).numpy()).save(tmp_path / tree / folder / f"{index}.jpg", quality=95)
+    target = tmp_path / "images.safetensors"
+    trees = {"train": "train", "validation": "train", "test": "val", "others": "others"}
+    options = {"trees": trees, "counts": {"train": 4, "test": None}, "classes": "classes.json", "side": 224}
+    names = prepare("image_folder", tmp_path, target, validation=4, seed=0, **options)
+    assert (len(names), names[217]) == (1000, "class 217")
+    splits = load_images(target)
+    labels = {name: sorted(split.labels.tolist()) for name, split in splits.items()}
+    assert labels == {"train": sorted(rows), "validation": sorted(rows), "test": sorted([*rows] * 2), "others": sorted(rows)}
+    stored = [pil_to_tensor(Image.open(path)) for path in (tmp_path / "val/n02102040").iterdir()]
+    mine = splits["test"].pixels[splits["test"].labels == 217]
+    assert sorted(image.sum().item() for image in mine) == sorted(image.sum().item() for image in stored)
+    assert any(torch.equal(mine[0], image) for image in stored)
+    stream = training_images(target, True)
+    assert sorted(stream.labels.tolist()) == sorted([*rows] * 2)
+    (tmp_path / "train/n02979186/another.jpg").write_bytes((tmp_path / "train/n02979186/0.jpg").read_bytes())
+    with pytest.raises(StudyError, match="has other images than those"):
+        training_images(target, True)
+
+
+@pytest.mark.parametrize("order", [["n02", "n01", "n03"], ["n00", "n01", "n02", "n03"]])
+def test_the_stream_has_the_classes_of_the_decoded_set_and_none_of_its_other_splits(raw: Path, tmp_path: Path, order: list[str]) -> None:
+    (raw / "classes.json").write_text(json.dumps([[name, name] for name in order]))
+    target, _ = prepared(raw, tmp_path, classes="classes.json", counts={"train": 3, "test": 6})
+    splits, stream = load_images(target), training_images(target, True)
+    assert len(stream) == 15 - 3 - 6
+    centre = [decode(path, Form())[0] for path in stream.found.files]
+    seen = {digest(image): label for image, label in zip(centre, stream.labels.tolist(), strict=True)}
+    kept = {
+        name: {digest(image): label for image, label in zip(split.pixels, split.labels.tolist(), strict=True)}
+        for name, split in splits.items()
+    }
+    assert kept["train"].items() <= seen.items()
+    assert not (kept["validation"].keys() | kept["test"].keys()) & seen.keys()
+    assert all(order[label] == path.parent.name for path, label in zip(stream.found.files, stream.labels.tolist(), strict=True))
+
+
+def test_no_stream_of_what_was_no_folder(tmp_path: Path) -> None:
+    from regen_lib.core.images import save_images
+
+    save_images(
+        tmp_path / "x.safetensors", {"train": Images(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))}
+    )
+    with pytest.raises(StudyError, match=r"was not decoded from a folder of images: set training\.stream to false"):
+        training_images(tmp_path / "x.safetensors", True)
+
+
+def test_streamed_crops_are_parts_of_the_image(raw: Path) -> None:
+    stream = Streamed(listing(raw / "all"))
+    ((x, labels),) = stream.batches([torch.tensor([0, 7, 14])], torch.Generator().manual_seed(1))
+    assert (x.shape, labels.tolist(), len(stream.first(4))) == ((3, 3, 224, 224), [0, 1, 2], 4)
+    for row, index in zip(x, (0, 7, 14), strict=True):
+        image, _ = decode(stream.found.files[index], Form())
+        assert any(holds(image, cut) for cut in (row, row.flip(2)))
+    with pytest.raises(StudyError, match="16 images asked for"):
+        stream.first(16)
+
+
+def holds(image: Tensor, cut: Tensor) -> bool:
+    """Whether ``cut`` is a part of ``image``, at a place where its first few pixels are."""
+    few = image.unfold(1, 4, 1).unfold(2, 4, 1) == cut[:, None, None, :4, :4]
+    places = few.all(-1).all(-1).all(0).nonzero().tolist()
+    return any(torch.equal(image[:, top : top + 224, left : left + 224].float(), cut) for top, left in places)
+
+
+def test_streams_decode_ahead(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a batch is worked on the next two are decoded, no more; what comes is what comes without looking ahead."""
+    stream, chunks = Streamed(listing(raw / "all")), list(torch.randperm(15, generator=torch.Generator().manual_seed(2)).split(3))
+    plain = [next(stream.batches([chunk], rng)) for rng in [torch.Generator().manual_seed(1)] for chunk in chunks]
+    asked, started = [], stream.pool.map
+
+    def ask(work: Callable[..., tuple[Tensor, int]], files: list[int], draws: list[list[float]]) -> Iterator[tuple[Tensor, int]]:
+        asked.append(len(files))
+        return started(work, files, draws)
+
+    monkeypatch.setattr(stream.pool, "map", ask)
+    for index, (x, labels) in enumerate(stream.batches(chunks, torch.Generator().manual_seed(1))):
+        assert len(asked) == min(index + 3, 5)
+        assert torch.equal(x, plain[index][0])
+        assert torch.equal(labels, plain[index][1])
+
+
+def test_a_streams_bad_files(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first of another class, the last: the next one takes its place, with its own label; each is named once."""
+    for name in ("n01/00.JPEG", "n03/14.JPEG"):
+        (raw / "all" / name).write_bytes(b"no image")
+    with pytest.raises(StudyError, match=r"00\.JPEG cannot be decoded"):
+        list(Streamed(listing(raw / "all")).batches([torch.tensor([0])], torch.Generator()))
+    stream = Streamed(listing(raw / "all"), drop=True)
+    for _ in range(2):
+        ((x, labels),) = stream.batches([torch.tensor([0, 4, 5, 14])], torch.Generator())
+        assert (len(x), labels.tolist()) == (4, [0, 0, 1, 0])
+    assert capsys.readouterr().out.count("cannot be decoded") == 2
+    nothing = Streamed(stream.found.pick([0, 14]), drop=True)
+    with pytest.raises(StudyError, match="none of 2 images"):
+        list(nothing.batches([torch.tensor([0])], torch.Generator()))
+
+
+def test_a_stream_can_be_trained_on(raw: Path) -> None:
+    stream = Streamed(listing(raw / "all"))
+    network = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(3 * 49, 3))
+    before = network[2].weight.clone()
+    assert len(fit(network, [network], stream, Recipe(1, 1e-4, batch=5), seed=0, name="stream")) == 1
+    assert not torch.equal(network[2].weight, before)
+    assert stream.pixels.shape == (4, 3, 224, 224)
+    assert stream.pixels.dtype == torch.uint8
