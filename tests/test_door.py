@@ -67,8 +67,8 @@ def test_a_perturbation_far_below_xi_is_warned_of_once() -> None:
         ("sga", {"inner": -1}, "inner -1"),
         ("uap", {"classes": 1}, "classes 1 must be a whole number, 2 or more"),
         ("gd_uap", {"batch": 17}, "batch 17, but each perturbation has 16 images"),
-        ("singular_fool", {"depths": ()}, "neither layers nor depths"),
-        ("singular_fool", {"depths": (1.5,)}, r"depth 1.5 lies outside \(0, 1\]"),
+        ("singular_fool", {"depths": ()}, r"depths \(\) must be a list, each a number above 0 and at most 1, at least 1 of them"),
+        ("singular_fool", {"depths": (1.5,)}, r"depths \(1.5,\) must be a list, each a number above 0 and at most 1"),
         ("singular_fool", {"layers": ("conv9",)}, "layer 'conv9' is not in the network: choose from 0, 1"),
     ],
 )

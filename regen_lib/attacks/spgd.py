@@ -1,12 +1,16 @@
 """sPGD (Mummadi et al., ICCV 2019; Shafahi et al., AAAI 2020; Deng and Karam 2020): gradient steps over mini-batches."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
 from regen_lib.core.members import lane_fooling, predictions, split
+from regen_lib.core.options import Amount, Count, Natural
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -21,11 +25,11 @@ def spgd(
     *,
     seed: int,
     count: int,
-    passes: int = 10,
-    patience: int = 0,
-    batch: int = 128,
-    step: float = 0.1,
-    towards: int = -1,
+    passes: Count = 10,
+    patience: Natural = 0,
+    batch: Count = 128,
+    step: Amount = 0.1,
+    towards: Annotated[int, Ge(-1)] = -1,
     labels: Tensor | None = None,
 ) -> Bank:
     """``count`` universal perturbations by projected gradient ascent, each from its own part of ``pixels``, images not clipped.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -74,10 +74,10 @@ def prepare(
     validation: int,
     seed: int,
     trees: Mapping[str, str],
-    counts: Mapping[str, int],
+    counts: Mapping[str, int | None],
     classes: str | None = None,
     square: bool = False,
-    unreadable: str = "stop",
+    unreadable: Literal["stop", "drop"] = "stop",
 ) -> tuple[str, ...]:
     """Decode the splits ``train``, ``validation`` and ``test`` into ``target``; returns the names of the classes.
 

@@ -3,9 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
+
+Dropout = Annotated[float, Ge(0), Lt(1)]
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def reproduce(options: argparse.Namespace) -> int:
     """Bring the stages up to date."""
     from regen_lib.study import schedule
 
-    params = load_params(PARAMS)
+    params = load_params(PARAMS, deep=True)
     if options.jobs is not None and options.jobs < 1:
         raise StudyError(f"--jobs {options.jobs}: at least one")
     return schedule.repro(options.jobs or schedule.cores_and_memory(params), options.targets)
@@ -83,7 +83,7 @@ def stamp_code(_options: argparse.Namespace) -> int:
     """Write every stage's file of code and parameters."""
     from regen_lib.study.code import write_stamps
 
-    write_stamps(load_params(PARAMS))
+    write_stamps(load_params(PARAMS, deep=True))
     return 0
 
 
@@ -105,7 +105,7 @@ def write_report(_options: argparse.Namespace) -> int:
 
 def check(_options: argparse.Namespace) -> int:
     """Check the parameters."""
-    load_params(PARAMS)
+    load_params(PARAMS, deep=True)
     return 0
 
 
