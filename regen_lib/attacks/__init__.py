@@ -39,7 +39,7 @@ def mistakes(spec: Mapping[str, Any], classes: int) -> Iterator[Mistake]:
     attack, options, count, images = find(spec["attack"]), dict(spec["options"]), spec["count"], spec["images"]
     truth = options.pop("truth", False)
     if not isinstance(truth, bool) or (truth and "labels" not in declared.options(attack)):
-        has = "must be true or false" if "labels" in declared.options(attack) else f"{spec['attack']} has no such option"
+        has = "give true or false" if "labels" in declared.options(attack) else f"{spec['attack']} has no such option: remove it"
         yield Mistake("options.truth", truth, has)
     for key, value, why in declared.mistakes(attack, options, ("seed", "count", "labels")):
         yield Mistake(f"options.{key}", value, why)

@@ -57,16 +57,18 @@ def mistakes(taker: Callable[..., Any], given: Mapping[str, Any], filled: Iterab
         if name not in known:
             yield Mistake(name, value, f"{taker.__name__} has no such option: choose from {', '.join(known) or 'none, it has none'}")
         elif not fits(value, known[name].kind):
-            yield Mistake(name, value, f"must be {described(known[name].kind)}")
+            yield Mistake(name, value, f"give {described(known[name].kind)}")
     for name, option in known.items():
         if option.needed and name not in given:
-            yield Mistake(name, ..., f"is missing: {taker.__name__} needs {described(option.kind)}")
+            yield Mistake(name, ..., f"is missing: give {described(option.kind)}")
 
 
 def check(taker: Callable[..., Any], given: Mapping[str, Any], filled: Iterable[str] = (), name: str = "") -> None:
     """:class:`StudyError` for the first of the :func:`mistakes`."""
     for key, value, why in mistakes(taker, given, filled):
-        raise StudyError(f"{name or taker.__name__}: {key} {why}" if value is ... else f"{name or taker.__name__}: {key} {value!r} {why}")
+        raise StudyError(
+            f"{name or taker.__name__}: {key} {why}" if value is ... else f"{name or taker.__name__}: {key} is {value!r}: {why}"
+        )
 
 
 def fits(value: Any, kind: Any) -> bool:

@@ -32,9 +32,11 @@ def mistakes(source: str, validation: int, options: Mapping[str, Any]) -> Iterat
     """What is wrong with the options of a source, and with the number of validation images."""
     if source == "fashion_mnist":
         for key, value in options.items():
-            yield Mistake(f"options.{key}", value, "fashion_mnist has no such option: it has none")
+            yield Mistake(f"options.{key}", value, "fashion_mnist has no such option: remove it")
         if validation >= FASHION_MNIST["train"]:
-            yield Mistake("validation", validation, f"of {FASHION_MNIST['train']} training images some must be left to train on")
+            yield Mistake(
+                "validation", validation, f"some of the {FASHION_MNIST['train']} training images must be left to train on: give less"
+            )
         return
     from regen_lib.data.decoding import prepare
 
@@ -43,4 +45,4 @@ def mistakes(source: str, validation: int, options: Mapping[str, Any]) -> Iterat
         yield Mistake(f"options.{key}", value, why)
     for key, splits in {"trees": {"train", "validation", "test"}, "counts": {"train", "test"}}.items():
         if not found and options[key].keys() != splits:
-            yield Mistake(f"options.{key}", options[key], f"must name {', '.join(sorted(splits))}, and nothing else")
+            yield Mistake(f"options.{key}", options[key], f"give {', '.join(sorted(splits))}, and nothing else")

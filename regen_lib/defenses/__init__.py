@@ -46,7 +46,7 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], material: "Ma
     from regen_lib.core import contract
 
     for key, value, why in mistakes(name, spec):
-        raise StudyError(f"{name}: {key} {'' if value is ... else f'{value!r} '}{why}")
+        raise StudyError(f"{name}: {key} {why}" if value is ... else f"{name}: {key} is {value!r}: {why}")
     module = find(name)
     builder = getattr(module, name)
     contract.images(material.images.pixels)
@@ -75,13 +75,13 @@ def mistakes(name: str, spec: Mapping[str, Any]) -> Iterator[declared.Mistake]:
     training, recipe = spec.get("training", {}), spec.get("recipe")
     if not hasattr(module, "train"):
         if training or recipe:
-            yield declared.Mistake("training" if training else "recipe", training or recipe, f"is of no use: {name} is not trained")
+            yield declared.Mistake("training" if training else "recipe", training or recipe, f"{name} is not trained: remove it")
         return
     for key, value, why in declared.mistakes(module.train, training, ("seed", "name")):
         yield declared.Mistake(f"training.{key}", value, why)
     wanted = get_type_hints(module.train)["recipe"]
     if wanted is NoneType and recipe:
-        yield declared.Mistake("recipe", recipe, f"is of no use: {name} is fitted without one")
+        yield declared.Mistake("recipe", recipe, f"{name} is fitted without one: remove it")
     if wanted not in (NoneType, Recipe | None) and not recipe:
         yield declared.Mistake("recipe", None, f"{name} is trained: give it a recipe")
 

@@ -54,7 +54,7 @@ def reproduce(options: argparse.Namespace) -> int:
     """Bring the stages up to date."""
     from regen_lib.study import schedule
 
-    params = load_params(PARAMS, deep=True)
+    params = load_params(PARAMS)  # the stage `code`, which runs first, looks deeper
     if options.jobs is not None and options.jobs < 1:
         raise StudyError(f"--jobs {options.jobs}: at least one")
     return schedule.repro(options.jobs or schedule.cores_and_memory(params), options.targets)

@@ -65,7 +65,7 @@ class Filling:
         where = {key: f"{place}.{key}" for place, layer in layers.items() for key in layer}
         norm, xi = self.threat(row.pop("threat", None), where.get("threat", f"{name}.threat"))
         if not fits(times := row.pop("times", 1), Amount):
-            raise StudyError(f"{where['times']}: must be {described(Amount)} (found {short(times)})")
+            raise StudyError(f"{where['times']}: give {described(Amount)} (found {short(times)})")
         xi = row.pop("xi", int(xi * times) if xi * times == int(xi * times) else xi * times)
         options = {key: row.pop(key) for key in list(row) if key not in BANK_KEYS}
         self.origins |= {f"{name}.{'options.' if key in options else ''}{key}": place for key, place in where.items()}
@@ -81,9 +81,9 @@ class Filling:
         if unknown := sorted(map(str, {*found} ^ {"norm", "xi"})):
             raise StudyError(f"threats.{threat}: {', '.join(unknown)} is unknown or missing: give norm and xi, and nothing else")
         if not fits(found["xi"], Amount):
-            raise StudyError(f"threats.{threat}.xi: must be {described(Amount)} (found {short(found['xi'])})")
+            raise StudyError(f"threats.{threat}.xi: give {described(Amount)} (found {short(found['xi'])})")
         if found["norm"] not in ("inf", 2) or isinstance(found["norm"], float):
-            raise StudyError(f"threats.{threat}.norm: must be inf or 2 (found {short(found['norm'])})")
+            raise StudyError(f"threats.{threat}.norm: give inf or 2 (found {short(found['norm'])})")
         return found["norm"], found["xi"]
 
 

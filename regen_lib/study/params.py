@@ -2,7 +2,8 @@
 
 Three checks follow each other, each where the one before found nothing: keys, types and ranges (:mod:`regen_lib.study.schema`), names
 (:mod:`regen_lib.study.references`), and what the library says of networks, options and images (:mod:`regen_lib.study.possible`).
-The last needs torch: it is for the commands that come before all stages (check, code, repro, folder), not for every stage.
+The last needs torch: it is for ``check``, ``folder`` and the stage ``code``, which runs before all others where params.yaml changed; the
+others ask for the first two.
 """
 
 import re
@@ -19,11 +20,27 @@ from regen_lib.study.filling import Filling, short
 from regen_lib.study.reading import read_yaml
 from regen_lib.study.schema import Params
 
-SAID = {  # of pydantic's errors, those that say too little
+SAID = {  # pydantic's errors in our words, filled with what it knows of each
     "missing": "is missing: give it a value",
     "extra_forbidden": "no such key here: correct its name, or remove it",
-    "string_pattern_mismatch": "a name has letters, digits, _ and - only: rename it",
-    "invalid_key": "a key is a name: write it as one",
+    "invalid_key": "give a text as key",
+    "string_pattern_mismatch": "a name has up to 64 letters, digits, _ and -: rename it",
+    "int_type": "give a whole number",
+    "float_type": "give a number",
+    "finite_number": "give a number that is finite",
+    "bool_type": "give true or false",
+    "string_type": "give a text",
+    "string_too_short": "give a text that is not empty",
+    "literal_error": "give {expected}",
+    "list_type": "give a list",
+    "dict_type": "give keys with values",
+    "model_type": "give keys with values",
+    "greater_than": "give more than {gt}",
+    "greater_than_equal": "give {ge} or more",
+    "less_than": "give less than {lt}",
+    "less_than_equal": "give {le} or less",
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length}",
 }
 
 
@@ -65,7 +82,8 @@ def of_schema(params: Mapping[str, Any]) -> Iterator[Mistake]:
     except ValidationError as error:
         for each in error.errors(include_url=False):
             parts = [str(part) for part in each["loc"] if part != "[key]" and not str(part).startswith("<")]
-            why = SAID.get(each["type"], each["msg"].removeprefix("Value error, "))
+            known = SAID.get(each["type"])
+            why = known.format_map(each.get("ctx", {})) if known else each["msg"].removeprefix("Value error, ")
             yield Mistake(".".join(parts) or "file", ... if each["type"] == "missing" else each["input"], why)
 
 

@@ -133,9 +133,7 @@ def images(params: Params, there: Extent) -> Iterator[Mistake]:
             if isinstance(value, int) and (count := there.counts[split]) is not None and value > count:
                 yield Mistake(place, value, f"{split} has {count} images: ask for at most that many")
     if (asked := params["evaluation"]["images"]) > (count := there.counts["validation"] or 0):
-        yield Mistake(
-            "evaluation.images", asked, f"as many validation images are needed, and there are {count}: ask for fewer"
-        )
+        yield Mistake("evaluation.images", asked, f"as many validation images are needed, and there are {count}: ask for fewer")
     for place, batch in [pair for pattern in wanted for pair in found(params, pattern.replace("images", "batch").split("."))]:
         if isinstance(batch, int) and (count := there.counts["train"]) is not None and batch > count:
             yield Mistake(place, batch, f"train has {count} images: a batch takes at most that many")

@@ -11,6 +11,7 @@ from regen_lib.core.errors import StudyError
 BYTES = 200_000  # of a file; the largest study here has 10,000
 DEPTH = 20  # of mappings in mappings
 VALUES = 20_000  # once every alias is written out
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # YAML's plain types only; libyaml's, where PyYAML has it, ten times as fast
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -21,16 +22,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise StudyError(f"{path} is larger than {BYTES:,} bytes: parameters are not; is it the right file?")
     try:
         text = data.decode("utf-8")
-        bounded(yaml.parse(text, Loader=yaml.SafeLoader))
+        bounded(yaml.parse(text, Loader=Loader))
         content = yaml.load(text, Loader=UniqueKeys)
     except UnicodeDecodeError as error:
         raise StudyError(f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
     except yaml.YAMLError as error:
-        raise StudyError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        raise StudyError(f"{path} is no YAML ({' '.join(str(error).split())}): mend it there") from error
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from error
     except ValueError as error:  # a date that is none, a number of thousands of digits
-        raise StudyError(f"{path} holds a value that YAML cannot read: {error}") from error
+        raise StudyError(f"{path} holds a value that YAML cannot read ({error}): mend it") from error
     if not isinstance(content, dict):
         raise StudyError(f"{path} holds a {type(content).__name__}: expected sections with keys")
     return content
@@ -58,7 +59,9 @@ def bounded(events: Iterable[Any]) -> None:
         if len(within) > DEPTH:
             raise StudyError(f"{place(event)}: more than {DEPTH} levels deep: parameters are not; close a bracket?")
         if sum(size for _, size in within) > VALUES:
-            raise StudyError(f"{place(event)}: more than {VALUES:,} values, aliases (*name) written out: parameters have fewer")
+            raise StudyError(
+                f"{place(event)}: more than {VALUES:,} values, aliases (*name) written out: parameters have fewer; remove some"
+            )
 
 
 def place(event: Any) -> str:
@@ -66,11 +69,12 @@ def place(event: Any) -> str:
     return f"line {event.start_mark.line + 1}"
 
 
-class UniqueKeys(yaml.SafeLoader):
-    """YAML's plain types only, and every key once: YAML itself would silently take the last."""
+class UniqueKeys(Loader):  # type: ignore[misc]
+    """Every key once: YAML itself would silently take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [str(key.value) for key, _ in node.value if key.value != "<<"]
         if twice := {key for key in keys if keys.count(key) > 1}:
-            raise StudyError(f"{place(node)}: {', '.join(sorted(twice))} given twice: keep one")
-        return super().construct_mapping(node, deep)
+            raise StudyError(f"{place(node)}: {', '.join(sorted(twice))} given twice: remove one of them")
+        content: dict[Any, Any] = super().construct_mapping(node, deep)
+        return content

@@ -50,9 +50,7 @@ def networks(params: Params) -> Iterator[Mistake]:
         "secondary.fig6_network", params["secondary"]["fig6_network"], hardened, f"choose from secondary.hardened: {', '.join(hardened)}"
     )
     for name in params["units"]:
-        yield from missing(
-            f"units.{name}", name, params["networks"], "no such row in networks: add it there, or remove this one"
-        )
+        yield from missing(f"units.{name}", name, params["networks"], "no such row in networks: add it there, or remove this one")
 
 
 def banks(params: Params) -> Iterator[Mistake]:
@@ -67,7 +65,7 @@ def banks(params: Params) -> Iterator[Mistake]:
             seen.setdefault(bank, section)
     for bank in NEEDED:
         if bank not in params["uaps"]["banks"]:
-            yield Mistake(f"uaps.banks.{bank}", ..., "is missing: every study needs this bank")
+            yield Mistake(f"uaps.banks.{bank}", ..., "is missing: every study needs this bank, give it a row")
     known = seen.keys() - params["strengths"]["banks"].keys()
     remedy = "no such bank: give it a row in uaps or unseen"
     for section, keys in {
@@ -106,7 +104,11 @@ def variants(params: Params) -> Iterator[Mistake]:
     """Of sets of units: that of the study is called ours, and each has a recipe that can be trained by."""
     for name in params["training"]["variants"].keys() ^ {"ours"}:
         there = name in params["training"]["variants"]
-        why = "the study trains one, called ours: others belong to ablation" if there else "is missing: the study trains this one"
+        why = (
+            "the study trains one, called ours: move others to ablation.variants"
+            if there
+            else "is missing: give it, the study trains this one"
+        )
         yield Mistake(f"training.variants.{name}", params["training"]["variants"].get(name, ...), why)
     for section, key in (("training", "variants"), ("ablation", "variants"), ("ablation", "choices")):
         for name, row in params[section][key].items():

@@ -33,16 +33,19 @@ def each_once(values: list[Any]) -> list[Any]:
     return values
 
 
-def given(value: Any) -> str:
-    """Which of two forms a value is meant to have."""
-    if isinstance(value, dict):
-        return "<pretrained>" if "weights" in value else "<mapping>"
-    return "<list>"
+def form(value: Any) -> str:
+    """Whether a value is meant as keys with values."""
+    return "<mapping>" if isinstance(value, dict) else "<list>"
+
+
+def trained(value: Any) -> str:
+    """Whether a network is to be trained or comes trained."""
+    return "<pretrained>" if isinstance(value, Pretrained) or (isinstance(value, dict) and "weights" in value) else "<mapping>"
 
 
 Network = one_of("network", NETWORKS)
 # of a bank, a set of units, a table: they become names of files
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
 Norm = Literal["inf", 2]
 Distinct = AfterValidator(each_once)
 Labels = Annotated[list[Label], Field(min_length=1), Distinct]
@@ -52,7 +55,7 @@ Layers = Annotated[list[str], Field(min_length=1), Distinct]
 Positions = Annotated[
     Annotated[Annotated[list[str], Field(min_length=1, max_length=6), Distinct], Tag("<list>")]
     | Annotated[Annotated[dict[str, Count], Field(min_length=1)], Tag("<mapping>")],
-    Discriminator(given),
+    Discriminator(form),
 ]
 
 
@@ -92,7 +95,7 @@ class NetworkSection(Section):
 
     options: dict[str, Any]
     conv1_scale: Amount = 1.0
-    recipe: Annotated[Annotated[RecipeSection, Tag("<mapping>")] | Annotated[Pretrained, Tag("<pretrained>")], Discriminator(given)]
+    recipe: Annotated[Annotated[RecipeSection, Tag("<mapping>")] | Annotated[Pretrained, Tag("<pretrained>")], Discriminator(trained)]
 
 
 class ThreatSection(Section):
