@@ -106,7 +106,9 @@ def prepare(
     return tuple(name for _, name in known) if known else plan["train"].names
 
 
-def planned(raw: Path, trees: Mapping[str, str], counts: Mapping[str, int], known: Sequence[str] | None, seed: int) -> dict[str, Listing]:
+def planned(
+    raw: Path, trees: Mapping[str, str], counts: Mapping[str, int | None], known: Sequence[str] | None, seed: int
+) -> dict[str, Listing]:
     """Which images each split gets; :class:`StudyError` where a tree has too few."""
     left: dict[str, Listing] = {}
     plan: dict[str, Listing] = {}

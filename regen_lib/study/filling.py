@@ -6,14 +6,17 @@ option of its attack.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.options import Amount, described, fits
+from regen_lib.core.options import Amount, Pixels, described, fits
 from regen_lib.study.rows import BANK_KEYS
 
 GROUPS = ("uaps", "strengths", "secondary.white_box", "secondary.fig6")  # sections that are groups of banks, beside those of ``unseen``
-ROWS = {"rivals": {"options": {}, "training": {}, "recipe": None}, "networks": {"options": {}, "conv1_scale": 1.0}}
+ROWS: dict[str, dict[str, Any]] = {
+    "rivals": {"options": {}, "training": {}, "recipe": None},
+    "networks": {"options": {}, "conv1_scale": 1.0},
+}
 
 
 class Filling:
@@ -27,15 +30,17 @@ class Filling:
     def filled_in(self) -> dict[str, Any]:
         """The parameters with every row of a bank whole: attack, norm, xi, target, count, split, start, images, options."""
         params = self.params
+        for name, row in self.threats.items():
+            check_threat(name, row)
         for name in GROUPS:
             section, _, key = name.partition(".")
             if not key and section in params:
                 params[section] = self.group(params[section], name)
             elif key and isinstance(params.get(section), dict) and key in params[section]:
                 params[section] = {**params[section], key: self.group(params[section][key], name)}
-        for name, row in ROWS.items():
+        for name, whole in ROWS.items():
             if isinstance(params.get(name), dict):
-                params[name] = {key: {**row, **value} if isinstance(value, dict) else value for key, value in params[name].items()}
+                params[name] = {key: {**whole, **value} if isinstance(value, dict) else value for key, value in params[name].items()}
         if isinstance(params.get("unseen"), dict):
             params["unseen"] = {key: self.group(value, f"unseen.{key}", attack=key) for key, value in params["unseen"].items()}
         if isinstance(secondary := params.get("secondary"), dict) and isinstance(training := secondary.get("training"), dict):
@@ -54,10 +59,11 @@ class Filling:
 
     def rows(self, given: Any, name: str, shared: Mapping[str, Any], sharer: str) -> dict[str, Any]:
         """The rows of a group, each with what they share."""
-        return {
-            bank: self.whole(f"{name}.{bank}", {"bank_defaults": self.defaults, sharer: shared, f"{name}.{bank}": mapping(row or {}, name)})
-            for bank, row in mapping(given, name).items()
-        }
+        whole = {}
+        for bank, row in mapping(given, name).items():
+            own = mapping({} if row is None else row, f"{name}.{bank}")
+            whole[bank] = self.whole(f"{name}.{bank}", {"bank_defaults": self.defaults, sharer: shared, f"{name}.{bank}": own})
+        return whole
 
     def whole(self, name: str, layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """One bank's row, a later of the ``layers`` above an earlier: norm and xi from its threat, and the attack's options apart."""
@@ -77,14 +83,18 @@ class Filling:
         if not isinstance(threat, str) or threat not in self.threats:
             known = ", ".join(map(str, self.threats)) or "threats, which is empty"
             raise StudyError(f"{where} is {short(threat)}: choose one of {known}")
-        found = mapping(self.threats[threat], f"threats.{threat}")
-        if unknown := sorted(map(str, {*found} ^ {"norm", "xi"})):
-            raise StudyError(f"threats.{threat}: {', '.join(unknown)} is unknown or missing: give norm and xi, and nothing else")
-        if not fits(found["xi"], Amount):
-            raise StudyError(f"threats.{threat}.xi: give {described(Amount)} (found {short(found['xi'])})")
-        if found["norm"] not in ("inf", 2) or isinstance(found["norm"], float):
-            raise StudyError(f"threats.{threat}.norm: give inf or 2 (found {short(found['norm'])})")
-        return found["norm"], found["xi"]
+        return self.threats[threat]["norm"], self.threats[threat]["xi"]
+
+
+def check_threat(name: str, row: Any) -> None:
+    """Refuse a threat that is not a norm and a xi, finite and above 0."""
+    found = mapping(row, f"threats.{name}")
+    for key in sorted({*map(str, found)} ^ {"norm", "xi"}):
+        raise StudyError(f"threats.{name}.{key} is unknown or missing: give norm and xi, and nothing else")
+    if found["norm"] != "inf" and not fits(found["norm"], Literal[2]):
+        raise StudyError(f"threats.{name}.norm: give inf or 2 (found {short(found['norm'])})")
+    if not fits(found["xi"], kind := Pixels if found["norm"] == "inf" else Amount):
+        raise StudyError(f"threats.{name}.xi: give {described(kind)} (found {short(found['xi'])})")
 
 
 def mapping(given: Any, name: str) -> dict[str, Any]:

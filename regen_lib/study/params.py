@@ -20,6 +20,7 @@ from regen_lib.study.filling import Filling, short
 from regen_lib.study.reading import read_yaml
 from regen_lib.study.schema import Params
 
+LONGEST = 120  # letters of a key that is shown
 SAID = {  # pydantic's errors in our words, filled with what it knows of each
     "missing": "is missing: give it a value",
     "extra_forbidden": "no such key here: correct its name, or remove it",
@@ -93,7 +94,7 @@ def said(found: Iterable[Mistake], origins: Mapping[str, str]) -> list[str]:
     for key, value, why in found:
         place = origin(key, origins)
         shown = "" if value is ... else f" (found {short(value)}{as_number(value)})"
-        lines.setdefault(place, f"  {place}: {why}{shown}")
+        lines.setdefault(place, f"  {place if len(place) <= LONGEST else place[:LONGEST] + '...'}: {why}{shown}")
     return list(lines.values())
 
 

@@ -60,7 +60,7 @@ def mistakes(params: Params) -> Iterator[Mistake]:
 
 def networks(params: Params, shape: tuple[int, int, int]) -> Iterator[Mistake]:
     """Options of networks, and the layers of them that get units or are shown."""
-    built = {}
+    built: dict[str, nn.Module | str | None] = {}
     for name, row in params["networks"].items():
         place, recipe = f"networks.{name}", row["recipe"]
         for key, value, why in declared.mistakes(builder(name), row["options"]):

@@ -96,8 +96,8 @@ def defenses(params: Params) -> Iterator[Mistake]:
             continue
         while (below := bases[way[-1]]) in rivals and below not in way:
             way.append(below)
-        if below in way:
-            yield Mistake(f"rivals.{name}.built_on", base, f"is built on itself ({' on '.join([*way, below])}): build one on networks")
+        if below in way and name == min(circle := way[way.index(below) :]):
+            yield Mistake(f"rivals.{name}.built_on", base, f"is built on itself ({' on '.join([*circle, name])}): build one on networks")
 
 
 def variants(params: Params) -> Iterator[Mistake]:

@@ -1,6 +1,7 @@
 """The rows of params.yaml that several of its sections have: recipes, networks, banks of perturbations, sets of units, defences."""
 
 from dataclasses import MISSING, fields
+from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge
@@ -8,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from regen_lib.attacks import ATTACKS
 from regen_lib.core.options import Amount, Count, Natural, Probability, Share
+from regen_lib.defenses import RIVALS
 from regen_lib.networks import NETWORKS
 from regen_lib.training.recipe import Recipe
 
@@ -15,15 +17,11 @@ from regen_lib.training.recipe import Recipe
 BANK_KEYS = ("attack", "norm", "xi", "target", "count", "split", "start", "images")
 
 
-def one_of(kind: str, names: tuple[str, ...]) -> Any:
-    """A name that is one of ``names``."""
-
-    def known(name: str) -> str:
-        if name not in names:
-            raise ValueError(f"{kind} {name!r} is unknown: choose one of {', '.join(names)}")
-        return name
-
-    return Annotated[str, AfterValidator(known)]
+def one_of(kind: str, names: tuple[str, ...], name: str) -> str:
+    """``name``, if it is one of ``names``."""
+    if name not in names:
+        raise ValueError(f"{kind} {name!r} is unknown: choose one of {', '.join(names)}")
+    return name
 
 
 def each_once(values: list[Any]) -> list[Any]:
@@ -43,7 +41,9 @@ def trained(value: Any) -> str:
     return "<pretrained>" if isinstance(value, Pretrained) or (isinstance(value, dict) and "weights" in value) else "<mapping>"
 
 
-Network = one_of("network", NETWORKS)
+Network = Annotated[str, AfterValidator(partial(one_of, "network", NETWORKS))]
+Attack = Annotated[str, AfterValidator(partial(one_of, "attack", ATTACKS))]
+Defense = Annotated[str, AfterValidator(partial(one_of, "defense", RIVALS))]
 # of a bank, a set of units, a table: they become names of files
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
 Norm = Literal["inf", 2]
@@ -75,10 +75,10 @@ class CheckedRecipe(Section):
 
 
 hints = get_type_hints(Recipe, include_extras=True)
-RecipeSection: Any = create_model(
-    "RecipeSection", __base__=CheckedRecipe, **{f.name: (hints[f.name], ... if f.default is MISSING else f.default) for f in fields(Recipe)}
-)
-PartOfRecipe: Any = create_model("PartOfRecipe", __base__=Section, **{f.name: (hints[f.name], None) for f in fields(Recipe)})
+whole: dict[str, Any] = {f.name: (hints[f.name], ... if f.default is MISSING else f.default) for f in fields(Recipe)}
+part: dict[str, Any] = {f.name: (hints[f.name], None) for f in fields(Recipe)}
+RecipeSection: Any = create_model("RecipeSection", __base__=CheckedRecipe, **whole)
+PartOfRecipe: Any = create_model("PartOfRecipe", __base__=Section, **part)
 
 
 class Pretrained(Section):
@@ -108,7 +108,7 @@ class ThreatSection(Section):
 class BankSection(Section):
     """One bank of perturbations: attack, threat model, number, images, options of the attack."""
 
-    attack: one_of("attack", ATTACKS)  # type: ignore[valid-type]
+    attack: Attack
     norm: Norm
     xi: Amount
     target: Share

@@ -6,10 +6,10 @@ from annotated_types import Ge, Gt, Lt
 from pydantic import Field
 
 from regen_lib.core.options import Amount, Count, Natural, Pixels, Probability, Share
-from regen_lib.defenses import RIVALS
 from regen_lib.study.rows import (
     BankSection,
     BanksSection,
+    Defense,
     Distinct,
     Label,
     Labels,
@@ -21,7 +21,6 @@ from regen_lib.study.rows import (
     Rival,
     Section,
     Variant,
-    one_of,
 )
 
 Text = Annotated[str, Field(min_length=1)]
@@ -196,5 +195,5 @@ class Params(Section):
     evaluation: Evaluation
     generalization: Generalization
     secondary: Secondary
-    rivals: dict[one_of("defense", RIVALS), Rival]  # type: ignore[misc]
+    rivals: dict[Defense, Rival]
     comparison: Comparison
