@@ -34,7 +34,7 @@ FROM_ZERO = {
     "patience",
 }
 MANY = 10**9
-BAD_NAMES = [
+BAD_NAMES: list[Any] = [
     "../x",
     "../../../../x",
     "a/b",
