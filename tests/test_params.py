@@ -62,7 +62,7 @@ def test_studies_are_valid(path: Path) -> None:
         ("unseen.sga", 3, r"unseen\.sga is 3: expected keys with values"),
         ("training.recipe.optimizer", "lion", r"'sgd' or 'adamw'"),
         ("threats.inf.norm", 1, r"threats\.inf\.norm: give inf or 2 \(found 1\)"),
-        ("threats.inf.xi", 0, r"threats\.inf\.xi: give a number above 0 \(found 0\)"),
+        ("threats.inf.xi", 0, r"threats\.inf\.xi: give a number above 0 and at most 255 \(found 0\)"),
         ("uaps.banks.train.attack", "fgsm", r"attack 'fgsm' is unknown: choose one of"),
         ("uaps.banks.train.split", "test", r"'train' or 'validation'"),
         ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
