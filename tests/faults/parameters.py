@@ -1,6 +1,7 @@
 """Parameter files with one mistake each: wrong types, ranges, names, references and structures, and a few changes that are no mistake.
 
-``mutations`` walks the default study's params.yaml and spoils every value in turn; what cannot be had so is in a list by hand.
+``mutations`` walks the default study's params.yaml and spoils every value in turn; what cannot be had so is in lists by hand
+(:mod:`tests.faults.parameter_values`).
 """
 
 import copy
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from tests.faults.parameter_values import FACTS, HARMLESS, MANY
 from tests.repository import REPOSITORY
 
 Path = tuple[Any, ...]  # of keys and indices
@@ -33,7 +35,6 @@ FROM_ZERO = {
     "diversity",
     "patience",
 }
-MANY = 10**9
 BAD_NAMES: list[Any] = [
     "../x",
     "../../../../x",
@@ -260,94 +261,11 @@ def structures() -> Iterator[Mutation]:
         yield Mutation("structure", name, partial(type(text), text))
 
 
-FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the images say
-    "units.vgg16": [["conv9_9"], ["fc8"], ["conv1_1", "conv1_1"], [""], [], {}, {"conv1_1": 0}, {"pool1": 4}, None],
-    "units.resnet152": [["block5.conv2"], ["block1"], ["block1.conv2", "conv1.conv"]],
-    "units.googlenet": [["inception3b.b3x3.conv"], ["inception3a.b3x3"]],
-    "generalization.fig5_layer": ["conv9", "fc8", ""],
-    "networks.vgg16.options": [{"bogus": 1}, {"width": "wide"}, {"stem": 0}, {"stem": [2, 2]}, {"batch_norm": 1}, {"hidden": -1}],
-    "networks.caffenet.options": [{"stem": [5]}, {"stem": [40, 1]}, {"stem": 5}, {"dropout": 1.0}, {"padding": -1}],
-    "networks.googlenet.options": [{"modules": ["3c"]}, {"modules": "3a"}, {"stem_pool": "no"}],
-    "networks.resnet152.options": [{"depths": [1, 1, 1]}, {"depths": [1, 1, 1, 0]}, {"depths": []}],
-    "networks.vgg16.recipe": [{}, {"weights": "torchvision"}, {"weights": "torchvision", "classes": 10, "mean": [1.0, 2.0], "std": [1.0]}],
-    "networks.vgg16.recipe.batch": [1, MANY],
-    "networks.vgg16.recipe.momentum": [1.0, -1],
-    "training.recipe.images": [50_001, 10],
-    "training.calibration": [50_001, 0],
-    "filter_norms.images": [10_001],
-    "evaluation.images": [10_001],
-    "comparison.images": [10_001],
-    "evaluation.xi": [0, 256, math.nan],
-    "generalization.strengths": [[-3], [300], [math.nan], []],
-    "images.validation": [60_000, 70_000, 0],
-    "images.options": [{"square": True}],
-    "images.source": ["image_folder", "imagenet"],
-    "uaps.banks.uap.start": [10_000, 6_000],
-    "uaps.banks.uap.images": [10_001, 3],
-    "uaps.banks.uap": [{"count": 5, "images": 5000, "batch": 1001}, {"count": 5, "images": 5000, "xi": 256}],
-    "uaps.classes": [1, 2.5],
-    "uaps.passes": [0, 1.5, "many", True],
-    "uaps.patience": [-1],
-    "unseen.spgd.banks.spgd_targeted.towards": [10, -2, 8.0, True],
-    "unseen.spgd.banks.spgd_truth.truth": ["no", 1],
-    "unseen.sga.repeats": [0],
-    "unseen.sga.truth": [True],
-    "unseen.fff.check": [0],
-    "unseen.gap.loss": ["claen"],
-    "unseen.singular_fool.depths": [[], [2.0], [0], 0.5],
-    "unseen.singular_fool.q": [0.5],
-    "threats.inf.xi": [256, "60"],
-    "threats.l2.xi": [7141],
-    "strengths.banks.times_2.times": [0, -1, 10, "2"],
-    "rivals.jpeg.options.quality": [0, 101, 500, 25.5, True],
-    "rivals.prn.options": [{"bogus": 1}, {"maps": 0}, {"channels": 1}],
-    "rivals.prn.training": [{"probability": 7}, {"seed": 1}],
-    "rivals.prn.recipe": [None],
-    "rivals.jpeg.training": [{"probability": 0.5}],
-    "rivals.hgd.training.guide": ["logit"],
-    "rivals.adversarial_training.training": [{}, {"epsilon": 300}],
-    "comparison.towards": [10, -1],
-    "ablation.choices.drops.recipe": [{"epochs": 0}, {"rate": "x"}, {"schedule": "zigzag"}, {"shedule": "drops"}, {"batch": 7000}],
-    "masking.fractions": [[0.5], [0.0, 5.0], [-1.0, 0.5], [math.nan, 0.5], [0.5, 0.5]],
-    "study.seed": ["0", True, 1.5, 2**70, -1],
-    "study.networks": [[], "vgg16", ["../../x"], ["squeezenet"]],
-    "run.launcher": [""],
-    "secondary.training.old_bank_share": [0, 1],
-}
-
-
 def facts() -> Iterator[Mutation]:
     """Values that only what they are used by can judge."""
     for text, values in FACTS.items():
         for value in values:
             yield Mutation("fact", f"{text} = {value!r}", put(at(text), value), single=False)
-
-
-HARMLESS: dict[str, Any] = {
-    "study.seed": 7,
-    "study.threads": 2,
-    "run.launcher": "srun --nodes=2 torchrun",
-    "images.raw": "../elsewhere/raw",
-    "threats.inf.xi": 10,
-    "uaps.banks.uap.start": 5_000,
-    "uaps.passes": 1,
-    "uaps.banks.another-one_2": {"count": 1, "images": 64},
-    "unseen.sga.repeats": 4,
-    "unseen.sga.patience": 3,
-    "unseen.singular_fool.depths": [0.1, 0.1],
-    "units.vgg16": {"conv1_1": 4, "conv5_3": 8},
-    "units.caffenet": ["conv3"],
-    "networks.vgg16.options": {"width": 1, "stem": 2, "batch_norm": True},
-    "networks.caffenet.recipe": {"weights": "alexnet.pth", "classes": 10, "mean": [120], "std": [60.5]},
-    "training.recipe.rate": 1,
-    "training.calibration": 512,
-    "training.variants.ours.ratio": 1,
-    "ablation.choices.half.recipe": {"rate": 0.05, "images": None},
-    "evaluation.xi": 55.5,
-    "generalization.strengths": [10, 20.5],
-    "rivals.jpeg.options": {},
-    "comparison.epsilon": 4.5,
-}
 
 
 def harmless() -> Iterator[Mutation]:
