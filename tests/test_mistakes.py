@@ -20,7 +20,7 @@ RECIPE = rl.Recipe(1, 0.1, batch=8)
 
 
 def units(layers: object, **options: object) -> nn.Module:
-    return rl.train_units(NETWORK, IMAGES, BANK, layers, recipe=RECIPE, **{"synthetic": 4, **options})  # type: ignore[arg-type]
+    return rl.train_units(NETWORK, IMAGES, BANK, layers, recipe=RECIPE, **{"synthetic": 4, **options})
 
 
 MISTAKES: dict[str, tuple[Callable[[], object], str]] = {

@@ -15,7 +15,8 @@ from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT
 from regen_lib.core.errors import StudyError
 from regen_lib.study import stage
 from regen_lib.study.__main__ import main
-from regen_lib.study.params import filled_in, load_params, lookup, with_profile
+from regen_lib.study.filling import Filling
+from regen_lib.study.params import load_params, lookup, with_profile
 from regen_lib.study.stage import Stage, notebook_parameters
 from tests.repository import REPOSITORY
 
@@ -45,33 +46,37 @@ def test_studies_are_valid(path: Path) -> None:
 @pytest.mark.parametrize(
     ("dotted", "value", "said"),
     [
-        ("study.sede", 1, r"study\.sede: Extra inputs"),
-        ("study.seed", -1, r"study\.seed: .*greater than or equal to 0 \(found -1\)"),
-        ("study.seed", ..., r"study\.seed: Field required"),
+        ("study.sede", 1, r"study\.sede: no such key here: correct its name, or remove it \(found 1\)"),
+        ("study.seed", -1, r"study\.seed: give 0 or more \(found -1\)"),
+        ("study.seed", ..., r"study\.seed: is missing"),
         ("study.networks", ["vgg19"], r"network 'vgg19' is unknown: choose one of caffenet"),
         ("study.networks", [], r"study\.networks"),
-        ("networks.vgg16", ..., r"network vgg16 is in study\.networks: give it a row"),
-        ("units.vgg16", [f"conv{i}" for i in range(7)], r"units\.vgg16 lists 7 layers: give one to six"),
-        ("units.vgg16", {}, r"units\.vgg16 lists 0 layers"),
-        ("units.vgg16", {"conv1_1": 0}, r"units\.vgg16.*greater than or equal to 1"),
-        ("training.variants.ours.ratio", 0, r"training\.variants\.ours\.ratio: .*greater than 0"),
-        ("training.variants.ours.ratio", 1.5, r"less than or equal to 1 \(found 1\.5\)"),
-        ("ablation.choices.drops.recipe", {"shedule": "drops"}, r"recipe has no shedule: choose from epochs, rate"),
+        ("networks.vgg16", ..., r"study\.networks\.3: network without a row in networks: give it one there \(found 'vgg16'\)"),
+        ("units.vgg16", [f"conv{i}" for i in range(7)], r"units\.vgg16: give at most 6"),
+        ("units.vgg16", {}, r"units\.vgg16: give at least 1"),
+        ("units.vgg16", {"conv1_1": 0}, r"units\.vgg16\.conv1_1: give 1 or more"),
+        ("training.variants.ours.ratio", 0, r"training\.variants\.ours\.ratio: give more than 0"),
+        ("training.variants.ours.ratio", 1.5, r"give 1\.0 or less \(found 1\.5\)"),
+        ("ablation.choices.drops.recipe", {"shedule": "drops"}, r"ablation\.choices\.drops\.recipe\.shedule: no such key here"),
         ("uaps.banks.train.threat", "l1", r"uaps\.banks\.train\.threat is 'l1': choose one of inf, l2"),
-        ("unseen.sga", 3, r"unseen\.sga is 3: expected a group of banks"),
+        ("unseen.sga", 3, r"unseen\.sga is 3: expected keys with values"),
         ("training.recipe.optimizer", "lion", r"'sgd' or 'adamw'"),
-        ("threats.inf.norm", 1, r"uaps\.banks\.train\.norm"),
-        ("threats.inf.xi", 0, r"greater than 0"),
+        ("threats.inf.norm", 1, r"threats\.inf\.norm: give inf or 2 \(found 1\)"),
+        ("threats.inf.xi", 0, r"threats\.inf\.xi: give a number above 0 and at most 255 \(found 0\)"),
         ("uaps.banks.train.attack", "fgsm", r"attack 'fgsm' is unknown: choose one of"),
         ("uaps.banks.train.split", "test", r"'train' or 'validation'"),
         ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
         ("ablation.network", "resnet18", r"ablation\.network"),
-        ("generalization.attacks", ["cosine"], r"generalization or comparison names the bank 'cosine': give it a row in uaps or unseen"),
-        ("masking.bank", "cosine", r"filter_norms or masking names the bank 'cosine': give it a row"),
+        (
+            "generalization.attacks",
+            ["cosine"],
+            r"generalization\.attacks\.0: no such bank: give it a row in uaps or unseen \(found 'cosine'\)",
+        ),
+        ("masking.bank", "cosine", r"masking\.bank: no such bank: give it a row"),
         ("study.memory_format", "blocked", r"'channels_last' or 'contiguous'"),
         ("rivals.prn.recipe.compile", "default", r"rivals\.prn: .*serves Eq\. 7.s loss, not a rival.s own"),
-        ("rivals.prn.built_on", "data/networks", r"rivals\.prn\.built_on is 'data/networks': choose networks, or defenses/ and the name"),
-        ("rivals.prn.built_on", "defenses/prn", r"rivals\.prn\.built_on is 'defenses/prn': choose"),
+        ("rivals.prn.built_on", "data/networks", r"rivals\.prn\.built_on: choose networks, or defenses/ and the name of another row"),
+        ("rivals.prn.built_on", "defenses/prn", r"rivals\.prn\.built_on: is built on itself \(prn on prn\)"),
         ("evaluation.images", "many", r"evaluation\.images"),
     ],
 )
@@ -109,7 +114,7 @@ def test_rows_are_filled_in() -> None:
         "unseen": {"sga": {"inner": 2}},
         "rivals": {"jpeg": {"built_on": "networks"}},
     }
-    found = filled_in(raw)
+    found = Filling(raw).filled_in()
     row = {"norm": "inf", "xi": 60, "attack": "uap", "target": 0.8, "start": 0, "options": {"passes": 3}}
     assert found["uaps"] == {"banks": {"a": row, "b": {**row, "norm": 2, "xi": 1200, "options": {"passes": 40}}}}
     assert found["strengths"]["network"] == "vgg16"
@@ -180,7 +185,7 @@ def test_a_stage_fails_where_its_notebook_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], cells: list[str], status: int, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_params", lambda path: PARAMS)
+    monkeypatch.setattr(command, "load_params", lambda path, **_: PARAMS)
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", *cells)
     assert main(["run", "n", "--section", "part", "--as", "here"]) == status
     assert said in capfd.readouterr().err
@@ -189,7 +194,7 @@ def test_a_stage_fails_where_its_notebook_does(
 
 def test_a_stage_is_told_how_tensors_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_params", lambda path: PARAMS)
+    monkeypatch.setattr(command, "load_params", lambda path, **_: PARAMS)
     asks = "from regen_lib.core import devices\nassert devices.memory_format() == devices.FORMATS['contiguous']"
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", asks)
     assert main(["run", "n", "--section", "part", "--as", "here"]) == 0
@@ -202,7 +207,7 @@ def test_several_processes_are_started(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RANK", raising=False)
     given = {**PARAMS, "run": {"launcher": "srun --nodes=2 torchrun", "processes": 4}}
-    monkeypatch.setattr(command, "load_params", lambda path: given)
+    monkeypatch.setattr(command, "load_params", lambda path, **_: given)
     started: list[list[str]] = []
 
     def record(command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
@@ -231,7 +236,7 @@ def test_command_line_errors(capsys: pytest.CaptureFixture[str], monkeypatch: py
 def test_an_executed_notebook_has_the_same_bytes_on_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an output of its stage: no times, no progress bars, no drawn names of cells."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_params", lambda path: PARAMS)
+    monkeypatch.setattr(command, "load_params", lambda path, **_: PARAMS)
     notebook(tmp_path / "notebooks/n.ipynb", "root = '..'\nimages = 3", "import sys\nprint(images)\nprint('a bar', file=sys.stderr)")
     found = []
     for _ in range(2):

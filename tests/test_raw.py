@@ -53,10 +53,15 @@ def test_images_are_decoded_again(folder: Path) -> None:
     """Other pixels by the same name, another name, another folder with the same names."""
     image, other = folder.parent / "one/t/a/0.png", folder.parent / "two/t/a/0.png"
     assert image.stat().st_size == other.stat().st_size
+
+    def other_folder() -> None:
+        (folder / "data/raw").unlink()
+        (folder / "data/raw").symlink_to(folder.parent / "two")
+
     for change in (
         lambda: image.write_bytes(other.read_bytes()),
         lambda: image.rename(image.with_name("1.png")),
-        lambda: ((folder / "data/raw").unlink(), (folder / "data/raw").symlink_to(folder.parent / "two")),
+        other_folder,
     ):
         assert not changed()
         change()

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from regen_lib.attacks._shared.excitation import excitation, neutral
 from regen_lib.attacks._shared.generators import LatentGenerator, residual_generator
 from regen_lib.attacks.fff import fff, mean_absolute
 from regen_lib.attacks.gap import gap, generator_loss
-from regen_lib.attacks.gd_uap import PRIORS, Saturation, augment, gd_uap, half_square
+from regen_lib.attacks.gd_uap import Prior, Saturation, augment, gd_uap, half_square
 from regen_lib.attacks.nag import nag, terms
 from regen_lib.attacks.sga import sga
 from regen_lib.attacks.singular_fool import singular_fool, singular_vector
@@ -102,7 +103,7 @@ def test_the_neutral_image_is_the_images_mean() -> None:
     assert std.flatten().tolist() == pytest.approx(pixels.numpy().std((0, 2, 3)).tolist(), rel=1e-6)
 
 
-@pytest.mark.parametrize("attack", ["fff", *PRIORS])
+@pytest.mark.parametrize("attack", ["fff", *get_args(Prior)])
 def test_data_free_attacks_excite_the_network(network: nn.Module, images: Images, attack: str) -> None:
     """More than random signs of the same norm do, on what carries them."""
     if attack == "fff":

@@ -5,12 +5,14 @@ each from its own disjoint part of ``pixels`` (uint8 ``[N, C, H, W]``). It is de
 :func:`regen_lib.attacks._shared.door.attack`, which checks what it is given and what it made.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regen_lib.core import options as declared
 from regen_lib.core.errors import StudyError
+from regen_lib.core.options import Mistake
 
 if TYPE_CHECKING:  # params.py asks for the names alone, and should not wait for torch
     from torch import nn
@@ -27,6 +29,30 @@ def find(name: str) -> "Callable[..., Bank]":
         raise StudyError(f"attack {name!r} is unknown: choose one of {', '.join(ATTACKS)}")
     attack: Callable[..., Bank] = getattr(import_module(f"regen_lib.attacks.{name}"), name)
     return attack
+
+
+def mistakes(spec: Mapping[str, Any], classes: int) -> Iterator[Mistake]:
+    """What is wrong with the options of a bank's row, by the attack's signature and the images that each perturbation gets.
+
+    ``classes`` is how many the network tells apart.
+    """
+    attack, options, count, images = find(spec["attack"]), dict(spec["options"]), spec["count"], spec["images"]
+    truth = options.pop("truth", False)
+    if not isinstance(truth, bool) or (truth and "labels" not in declared.options(attack)):
+        has = "give true or false" if "labels" in declared.options(attack) else f"{spec['attack']} has no such option: remove it"
+        yield Mistake("options.truth", truth, has)
+    for key, value, why in declared.mistakes(attack, options, ("seed", "count", "labels")):
+        yield Mistake(f"options.{key}", value, why)
+    if isinstance(towards := options.get("towards"), int) and towards >= classes:
+        yield Mistake("options.towards", towards, f"the network has the classes 0 to {classes - 1}: choose one of them")
+    drawn_for_each = spec.get("each") or 0
+    if drawn_for_each > images:
+        yield Mistake("each", drawn_for_each, f"there are {images} images to draw from: give more images, or a smaller number")
+    if count > (total := drawn_for_each * count or images):
+        yield Mistake("count", count, f"each perturbation needs at least one of the {images} images: give more images, or a smaller count")
+    each = total if vars(attack)["shared"] else total // count
+    if isinstance(batch := options.get("batch"), int) and batch > each > 0:
+        yield Mistake("options.batch", batch, f"each perturbation has {each} images: give more images, or a batch of at most {each}")
 
 
 def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str, Any], *, seed: int) -> "Bank":

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.excitation import neutral, raise_activations
+from regen_lib.core.options import Amount, Count
 from regen_lib.core.perturbations import Bank, Threat
 
 
@@ -15,11 +16,11 @@ def fff(
     threat: Threat,
     *,
     seed: int,
-    count: int,
-    steps: int = 2000,
-    check: int = 100,
-    rate: float = 0.01,
-    rescale: int = 300,
+    count: Count,
+    steps: Count = 2000,
+    check: Count = 100,
+    rate: Amount = 0.01,
+    rescale: Count = 300,
 ) -> Bank:
     """``count`` universal perturbations that minimise ``-sum_l log(mean |activation of convolution l|)``.
 

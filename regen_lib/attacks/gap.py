@@ -1,19 +1,19 @@
 """GAP (Poursaeed et al., CVPR 2018): a residual generator turns one fixed noise image into a perturbation."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.generators import residual_generator, seeded
 from regen_lib.attacks._shared.side_by_side import to_bank
-from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
 from regen_lib.core.members import member_fooling, predictions, split
+from regen_lib.core.options import Amount, Count, Natural
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
-
-LOSSES = ("least", "clean")
 
 
 @door.attack()
@@ -23,12 +23,12 @@ def gap(
     threat: Threat,
     *,
     seed: int,
-    count: int,
-    passes: int = 10,
-    batch: int = 64,
-    rate: float = 2e-4,
-    loss: str = "least",
-    towards: int | None = None,
+    count: Count,
+    passes: Count = 10,
+    batch: Count = 64,
+    rate: Amount = 2e-4,
+    loss: Literal["least", "clean"] = "least",
+    towards: Natural | None = None,
 ) -> Bank:
     """``count`` universal perturbations, each from a generator of its own trained on its own part of ``pixels``.
 
@@ -36,8 +36,6 @@ def gap(
     cross-entropy to the least likely class (the release's), or ``clean``, minus the log of that to the clean class. With a class
     ``towards`` the attack is targeted. The fooling ratio is taken after each pass over the images; the best pass counts.
     """
-    if loss not in LOSSES:
-        raise StudyError(f"loss {loss!r} is unknown: choose one of {', '.join(LOSSES)}")
     parts = split(pixels, count)
     clean = predictions(network, parts)
     v, runs = torch.zeros(count, *pixels.shape[1:]), []

@@ -1,16 +1,18 @@
 """GD-UAP, the paper's G-UAP (Mopuri, Ganeshan, Babu, PAMI 2018): excite every convolution, with no data, its range, or data."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.excitation import neutral, raise_activations
-from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
+from regen_lib.core.options import Amount, Count
 from regen_lib.core.perturbations import Bank, Threat
 
-PRIORS = ("none", "range", "data")
+Prior = Literal["none", "range", "data"]
 SATURATED = 0.5  # share of the values at the bound from which a perturbation may be halved ...
 STILL = 1e-5  # ... once that share no longer changes
 
@@ -22,12 +24,12 @@ def gd_uap(
     threat: Threat,
     *,
     seed: int,
-    count: int,
-    prior: str = "data",
-    steps: int = 2000,
-    check: int = 100,
-    rate: float = 0.01,
-    batch: int = 10,
+    count: Count,
+    prior: Prior = "data",
+    steps: Count = 2000,
+    check: Count = 100,
+    rate: Amount = 0.01,
+    batch: Count = 10,
 ) -> Bank:
     """``count`` universal perturbations that minimise ``-sum_l log(||activations of convolution l||_2^2 / 2)``.
 
@@ -35,8 +37,6 @@ def gd_uap(
     mean image, of one colour; ``range``, Gaussian noise of the images' mean and deviation;
     ``data``, ``batch`` of the images, augmented. A saturated perturbation that no longer changes is halved.
     """
-    if prior not in PRIORS:
-        raise StudyError(f"prior {prior!r} is unknown: choose one of {', '.join(PRIORS)}")
     mean, std = neutral(pixels)
 
     def inputs(rng: torch.Generator) -> Tensor:

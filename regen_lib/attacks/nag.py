@@ -1,6 +1,9 @@
 """NAG (Mopuri et al., CVPR 2018): a generator of universal perturbations, as many as are asked for."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
@@ -9,6 +12,7 @@ from regen_lib.attacks._shared.generators import LatentGenerator, seeded
 from regen_lib.attacks._shared.side_by_side import to_bank
 from regen_lib.core.images import as_input
 from regen_lib.core.members import member_fooling, predictions, split
+from regen_lib.core.options import Amount, Count
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -21,11 +25,11 @@ def nag(
     threat: Threat,
     *,
     seed: int,
-    count: int,
-    passes: int = 10,
-    batch: int = 32,
-    rate: float = 1e-3,
-    diversity: float = 1.0,
+    count: Count,
+    passes: Count = 10,
+    batch: Count = 32,
+    rate: Amount = 1e-3,
+    diversity: Annotated[float, Ge(0)] = 1.0,
 ) -> Bank:
     """``count`` universal perturbations drawn from one generator that is trained on all of ``pixels``.
 

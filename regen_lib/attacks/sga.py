@@ -7,6 +7,7 @@ from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
 from regen_lib.core.members import member_fooling, predictions, split
+from regen_lib.core.options import Amount, Count
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -20,13 +21,13 @@ def sga(
     threat: Threat,
     *,
     seed: int,
-    count: int,
-    passes: int = 20,
-    patience: int | None = None,
-    batch: int = 250,
-    inner: int = 10,
-    repeats: int = 4,
-    step: float = 0.1,
+    count: Count,
+    passes: Count = 20,
+    patience: Count | None = None,
+    batch: Count = 250,
+    inner: Count = 10,
+    repeats: Count = 4,
+    step: Amount = 0.1,
 ) -> Bank:
     """``count`` universal perturbations, each from its own part of ``pixels``.
 

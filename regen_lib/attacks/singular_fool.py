@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 from torch.func import jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -12,9 +14,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.side_by_side import to_bank
 from regen_lib.core.depth import at_depth, named, upto
-from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
 from regen_lib.core.members import member_fooling, predictions, split
+from regen_lib.core.options import Count, Share
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -28,12 +30,12 @@ def singular_fool(
     threat: Threat,
     *,
     seed: int,
-    count: int,
-    depths: Sequence[float] = (0.25, 0.5),
+    count: Count,
+    depths: Annotated[Sequence[Share], MinLen(1)] = (0.25, 0.5),
     layers: Sequence[str] = (),
-    q: float = 5.0,
-    iterations: int = 30,
-    batch: int = 64,
+    q: Annotated[float, Ge(1)] = 5.0,
+    iterations: Count = 30,
+    batch: Count = 64,
 ) -> Bank:
     """``count`` universal perturbations ``xi * argmax ||J v||_q / ||v||_p``, J a layer's Jacobians at ``batch`` images, stacked.
 
@@ -41,8 +43,6 @@ def singular_fool(
     none holds more than half of the layers: :func:`regen_lib.core.depth.parts`); or ``layers`` names them. The perturbations
     take them in turn. p is the threat's norm. :class:`StudyError` for a layer that the network does not run.
     """
-    if not (layers or depths):
-        raise StudyError("singular_fool has neither layers nor depths: name a layer, or give a depth in (0, 1]")
     parts = split(pixels, count)
     with eager(network):
         probe = as_input(parts[0, :1])

@@ -7,6 +7,7 @@ from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
 from regen_lib.core.members import member_fooling, predictions, split
+from regen_lib.core.options import Amount, Count, Natural
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -20,12 +21,12 @@ def spgd(
     threat: Threat,
     *,
     seed: int,
-    count: int,
-    passes: int = 10,
-    patience: int | None = None,
-    batch: int = 128,
-    step: float = 0.1,
-    towards: int | None = None,
+    count: Count,
+    passes: Count = 10,
+    patience: Count | None = None,
+    batch: Count = 128,
+    step: Amount = 0.1,
+    towards: Natural | None = None,
     labels: Tensor | None = None,
 ) -> Bank:
     """``count`` universal perturbations by projected gradient ascent, each from its own part of ``pixels``, images not clipped.

@@ -1,6 +1,9 @@
 """UAP (Moosavi-Dezfooli et al., CVPR 2017): DeepFool steps of many images, summed under a norm bound."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
@@ -8,6 +11,7 @@ from regen_lib.attacks._shared.deepfool import MAX_STEPS, deepfool
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
 from regen_lib.core.images import as_input
 from regen_lib.core.members import member_fooling, predictions, split
+from regen_lib.core.options import Count
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
@@ -22,11 +26,11 @@ def uap(
     threat: Threat,
     *,
     seed: int,
-    count: int,
-    passes: int = 10,
-    patience: int | None = None,
-    batch: int = 1,
-    classes: int = 10,
+    count: Count,
+    passes: Count = 10,
+    patience: Count | None = None,
+    batch: Count = 1,
+    classes: Annotated[int, Ge(2)] = 10,
 ) -> Bank:
     """``count`` universal perturbations, each from its own part of ``pixels`` uint8 ``[N, C, H, W]``, images not clipped.
 

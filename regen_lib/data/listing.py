@@ -71,7 +71,7 @@ def listing(tree: Path, names: Sequence[str] | None = None) -> Listing:
 def in_folders(tree: Path, names: Sequence[str] | None) -> tuple[list[tuple[Path, int]], Sequence[str]]:
     """The images in class folders with their classes, and the names of all classes. What is left out is printed."""
     left: Left = defaultdict(list)
-    folders = []
+    folders: list[Path] = []
     for path in seen(tree, left):
         (folders if path.is_dir() else left["beside the class folders"]).append(path)
     names = names or [path.name for path in folders]

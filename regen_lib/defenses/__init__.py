@@ -5,14 +5,16 @@ the defence learns or calibrates, the file has ``train(defended, data, recipe, *
 takes the options of ``training`` in its row of params.yaml.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from types import ModuleType, NoneType
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+from regen_lib.core import options as declared
 from regen_lib.core.errors import StudyError
+from regen_lib.training.recipe import Recipe
 
 if TYPE_CHECKING:  # schema.py asks for the names alone, and should not wait for torch
     from torch import nn
@@ -20,11 +22,11 @@ if TYPE_CHECKING:  # schema.py asks for the names alone, and should not wait for
     from regen_lib.core.images import Images
     from regen_lib.core.perturbations import Bank
     from regen_lib.defenses._shared.base import Defended, TrainingData
-    from regen_lib.training.recipe import Recipe
 
 UNITS = ("ours", "hardened")  # the paper's defence, its units as first trained and after iterative training
 RIVALS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
 DEFENSES = ("undefended", *UNITS, *RIVALS)
+FILLED = ("layers", "shape", "channels", "size")  # options that come from the network and the images
 
 
 def find(name: str) -> ModuleType:
@@ -42,8 +44,9 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], data: "Traini
     :class:`StudyError` for what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is left as it is.
     """
     from regen_lib.core import contract
-    from regen_lib.training.recipe import Recipe
 
+    for key, value, why in mistakes(name, spec):
+        raise StudyError(f"{name}: {key} {why}" if value is ... else f"{name}: {key} is {value!r}: {why}")
     module = find(name)
     builder = getattr(module, name)
     contract.images(data.images.pixels)
@@ -64,6 +67,25 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], data: "Traini
     return defended, options
 
 
+def mistakes(name: str, spec: Mapping[str, Any]) -> Iterator[declared.Mistake]:
+    """What is wrong with the options that build the defence and those that train it, and with its recipe, by their signatures."""
+    module = find(name)
+    for key, value, why in declared.mistakes(getattr(module, name), spec.get("options", {}), FILLED):
+        yield declared.Mistake(f"options.{key}", value, why)
+    training, recipe = spec.get("training", {}), spec.get("recipe")
+    if not hasattr(module, "train"):
+        if training or recipe:
+            yield declared.Mistake("training" if training else "recipe", training or recipe, f"{name} is not trained: remove it")
+        return
+    for key, value, why in declared.mistakes(module.train, training, ("seed", "name")):
+        yield declared.Mistake(f"training.{key}", value, why)
+    wanted = get_type_hints(module.train)["recipe"]
+    if wanted is NoneType and recipe:
+        yield declared.Mistake("recipe", recipe, f"{name} is fitted without one: remove it")
+    if wanted not in (NoneType, Recipe | None) and not recipe:
+        yield declared.Mistake("recipe", None, f"{name} is trained: give it a recipe")
+
+
 def defend(
     name: str,
     network: "nn.Module",
@@ -71,7 +93,7 @@ def defend(
     bank: "Bank",
     *,
     layers: Sequence[str] = (),
-    recipe: "Recipe | None" = None,
+    recipe: Recipe | None = None,
     built_on: "Defended | None" = None,
     seed: int = 0,
     **options: Any,
@@ -90,10 +112,8 @@ def defend(
     return make(name, network, spec, TrainingData(images, bank, tuple(layers), built_on), seed=seed)[0]
 
 
-def sorted_out(name: str, options: Mapping[str, Any], layers: Sequence[str], recipe: "Recipe | None") -> dict[str, dict[str, Any]]:
+def sorted_out(name: str, options: Mapping[str, Any], layers: Sequence[str], recipe: Recipe | None) -> dict[str, dict[str, Any]]:
     """``options`` as those that build the defence and those that train it; :class:`StudyError` for unknown and missing ones."""
-    from regen_lib.training.recipe import Recipe
-
     module = find(name)
     builds = signature(getattr(module, name)).parameters
     trains = signature(module.train).parameters if hasattr(module, "train") else {}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.options import Count, Pixels, Share
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, train_against
 from regen_lib.training.recipe import Recipe
@@ -67,9 +68,9 @@ def train(
     *,
     seed: int,
     name: str,
-    epsilon: float,
-    steps: int = 5,
-    share: float = 0.9,
+    epsilon: Pixels,
+    steps: Count = 5,
+    share: Share = 0.9,
     settled: bool = False,
 ) -> list[float]:
     """Fine-tune: ``share`` (alpha) of the loss is of the low-entropy images, under their true labels.

@@ -1,17 +1,21 @@
 """Feature Denoising (Xie et al., CVPR 2019): non-local blocks between the layers, and adversarial training of the whole."""
 
+from typing import Annotated, Literal
+
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
+from regen_lib.core.options import Count, Pixels, Share
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained
 from regen_lib.defenses.adversarial_training import train as adversarially
 from regen_lib.training.recipe import Recipe
 
-KINDS = ("gaussian", "dot")
+Kind = Literal["gaussian", "dot"]
 
 
 class NonLocal(nn.Module):
@@ -20,7 +24,7 @@ class NonLocal(nn.Module):
     ``gaussian``: softmax of the scaled products of two 1x1 embeddings; ``dot``: the products of ``x`` itself over H W.
     """
 
-    def __init__(self, channels: int, kind: str) -> None:
+    def __init__(self, channels: int, kind: Kind) -> None:
         super().__init__()
         self.kind = kind
         half = max(1, channels // 2)
@@ -54,10 +58,10 @@ def places(network: nn.Sequential, shape: tuple[int, int, int], largest: int) ->
     return dict(found.values())
 
 
-def feature_denoising(network: nn.Module, *, shape: tuple[int, int, int], kind: str = "gaussian", largest: int = 200) -> Retrained:
+def feature_denoising(
+    network: nn.Module, *, shape: tuple[int, int, int], kind: Kind = "gaussian", largest: Annotated[int, Ge(2)] = 200
+) -> Retrained:
     """A copy of ``network`` for images of ``shape`` ``(C, H, W)`` with a denoising block after each resolution, to be retrained."""
-    if kind not in KINDS:
-        raise StudyError(f"kind {kind!r} is unknown: choose one of {', '.join(KINDS)}")
     defended = Retrained(network)
     where = places(defended.model, (shape[0], shape[1], shape[2]), largest) if isinstance(defended.model, nn.Sequential) else {}
     if not where or not isinstance(defended.model, nn.Sequential):
@@ -71,7 +75,7 @@ def feature_denoising(network: nn.Module, *, shape: tuple[int, int, int], kind: 
 
 
 def train(
-    defended: Retrained, data: TrainingData, recipe: Recipe, *, seed: int, name: str, epsilon: float, steps: int = 5, share: float = 1.0
+    defended: Retrained, data: TrainingData, recipe: Recipe, *, seed: int, name: str, epsilon: Pixels, steps: Count = 5, share: Share = 1.0
 ) -> list[float]:
     """Adversarial training of network and blocks; 1x1 embeddings start from N(0, 0.01), the mixing ones from He-normal weights."""
     rng = generator(seed, "feature denoising", name)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from regen_lib.core.options import Amount
 from regen_lib.defenses._shared.base import Defended, straight_through
 
 BLOCK = 8
@@ -42,6 +43,6 @@ class FeatureDistillation(Defended):
         return straight_through(x, whole)
 
 
-def feature_distillation(network: nn.Module, *, low: float = 25, high: float = 30) -> FeatureDistillation:
+def feature_distillation(network: nn.Module, *, low: Amount = 25, high: Amount = 30) -> FeatureDistillation:
     """``network`` behind the quantisation: steps of ``low`` pixels for the 4x4 lowest frequencies, ``high`` for the rest."""
     return FeatureDistillation(network, low, high)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.images import as_input
+from regen_lib.core.options import Amount
 from regen_lib.core.surgery import Wrapped, find_conv, layer_inputs, view, with_replaced
 from regen_lib.defenses._shared.base import Defended, TrainingData
 
@@ -44,7 +45,7 @@ class FeatureNormClipping(Defended):
         return logits
 
 
-def feature_norm_clipping(network: nn.Module, *, layers: list[str], alpha: float = 1.1) -> FeatureNormClipping:
+def feature_norm_clipping(network: nn.Module, *, layers: list[str], alpha: Amount = 1.1) -> FeatureNormClipping:
     """``network`` with the norms at the outputs of ``layers`` clipped at ``alpha`` times the mean norm on clean images."""
     return FeatureNormClipping(network, layers, alpha)
 

@@ -1,6 +1,7 @@
 """HGD (Liao et al., CVPR 2018): a U-shaped denoiser before the classifier, guided by the classifier's own features."""
 
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch.nn.functional import interpolate, l1_loss
 
 from regen_lib.attacks._shared.activations import convolutions, ran
 from regen_lib.core.devices import memory_format
-from regen_lib.core.errors import StudyError
+from regen_lib.core.options import Count, Probability
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.networks.blocks import initialise
@@ -16,7 +17,6 @@ from regen_lib.training.loop import fit
 from regen_lib.training.noise import Noise
 from regen_lib.training.recipe import Recipe
 
-GUIDES = ("logits", "features")
 ENCODER, DECODER = (2, 3, 3, 3, 3), (3, 3, 3, 2)  # convolutions in each group
 MAPS = (1, 2, 4, 4, 4)  # of each encoder group, times the width
 
@@ -66,20 +66,25 @@ class HGD(Defended):
         return denoised
 
 
-def hgd(network: nn.Module, *, channels: int, width: int = 64) -> HGD:
+def hgd(network: nn.Module, *, channels: int, width: Count = 64) -> HGD:
     """``network`` behind an untrained denoiser; ``width`` is the maps of its first group."""
     return HGD(network, channels, width)
 
 
 def train(
-    defended: HGD, data: TrainingData, recipe: Recipe, *, seed: int, name: str, guide: str = "logits", probability: float = 0.5
+    defended: HGD,
+    data: TrainingData,
+    recipe: Recipe,
+    *,
+    seed: int,
+    name: str,
+    guide: Literal["logits", "features"] = "logits",
+    probability: Probability = 0.5,
 ) -> list[float]:
     """Train the denoiser alone: what the frozen classifier makes of clean and of denoised image should agree (L1).
 
     ``guide``: compare ``logits`` (LGD, the paper's best) or the last convolution's ``features`` (FGD).
     """
-    if guide not in GUIDES:
-        raise StudyError(f"guide {guide!r} is unknown: choose one of {', '.join(GUIDES)}")
     initialise(defended.denoiser, generator(seed, "hgd", name))
     nn.init.zeros_(defended.denoiser.last.weight)  # starts by changing nothing
     objective = partial(loss, defended, Noise(data.bank.perturbations, probability), guide)

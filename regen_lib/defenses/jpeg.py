@@ -1,6 +1,9 @@
 """JPEG compression of the input (Dziugaite, Ghahramani, Roy 2016): a perturbation of high frequency does not survive it."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
@@ -23,6 +26,6 @@ class JPEG(Defended):
         return straight_through(x, decoded.contiguous(memory_format=memory_format()))
 
 
-def jpeg(network: nn.Module, *, quality: int = 75) -> JPEG:
+def jpeg(network: nn.Module, *, quality: Annotated[int, Ge(1), Le(100)] = 75) -> JPEG:
     """``network`` behind JPEG compression."""
     return JPEG(network, quality)

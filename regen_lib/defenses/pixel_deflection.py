@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
 from regen_lib.core.extras import need
+from regen_lib.core.options import Amount, Count
 from regen_lib.core.seeding import generator
 from regen_lib.core.wrappers import eager
 from regen_lib.defenses._shared.base import Defended, straight_through
@@ -93,6 +94,6 @@ def bayes_shrink(band: np.ndarray, sigma: float) -> np.ndarray:
     return np.sign(band) * np.maximum(np.abs(band) - sigma**2 / spread, 0)
 
 
-def pixel_deflection(network: nn.Module, *, deflections: int = 200, window: int = 10, sigma: float = 0.04) -> PixelDeflection:
+def pixel_deflection(network: nn.Module, *, deflections: Count = 200, window: Count = 10, sigma: Amount = 0.04) -> PixelDeflection:
     """``network`` behind pixel deflection; ``sigma`` is of the denoising, for images in [0, 1]."""
     return PixelDeflection(network, deflections, window, sigma)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.devices import memory_format
+from regen_lib.core.options import Count, Probability
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.training.loop import fit
@@ -45,12 +46,12 @@ class PRN(Defended):
         return rectified
 
 
-def prn(network: nn.Module, *, channels: int, maps: int = 64, blocks: int = 5) -> PRN:
+def prn(network: nn.Module, *, channels: int, maps: Count = 64, blocks: Count = 5) -> PRN:
     """``network`` behind an untrained rectifier for images of ``channels``."""
     return PRN(network, channels, maps, blocks)
 
 
-def train(defended: PRN, data: TrainingData, recipe: Recipe, *, seed: int, name: str, probability: float = 0.5) -> list[float]:
+def train(defended: PRN, data: TrainingData, recipe: Recipe, *, seed: int, name: str, probability: Probability = 0.5) -> list[float]:
     """Train the rectifier alone, towards the classifier's own prediction on the clean image; Xavier start."""
     rng = generator(seed, "prn", name)
     for layer in defended.rectifier.modules():

@@ -1,13 +1,17 @@
 """PRN with its detector (Akhtar, Liu, Mian, CVPR 2018): only images that look perturbed are rectified."""
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.extras import need
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import draw
+from regen_lib.core.options import Count, Probability
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.defenses.prn import PRN
@@ -55,7 +59,7 @@ def features(x: Tensor, rectified: Tensor) -> np.ndarray:
     return logs
 
 
-def prn_det(network: nn.Module, *, channels: int, size: int, maps: int = 64, blocks: int = 5) -> DetectingPRN:
+def prn_det(network: nn.Module, *, channels: int, size: int, maps: Count = 64, blocks: Count = 5) -> DetectingPRN:
     """``network`` behind an untrained rectifier and detector, for images of ``channels`` and ``size x size`` pixels."""
     return DetectingPRN(network, channels, maps, blocks, size)
 
@@ -67,8 +71,8 @@ def train(
     *,
     seed: int,
     name: str,
-    images: int = 4000,
-    alarms: float = 0.05,
+    images: Annotated[int, Ge(4)] = 4000,
+    alarms: Probability = 0.05,
 ) -> None:
     """Take the rectifier of a trained PRN, and train the detector on ``images`` training images, each clean and perturbed.
 

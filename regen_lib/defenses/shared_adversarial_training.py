@@ -4,6 +4,7 @@ from functools import partial
 
 from torch import nn
 
+from regen_lib.core.options import Count, Pixels, Share
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, perturbation, train_against
 from regen_lib.training.recipe import Recipe
@@ -21,10 +22,10 @@ def train(
     *,
     seed: int,
     name: str,
-    epsilon: float,
-    heap: int = 64,
-    steps: int = 4,
-    share: float = 0.5,
+    epsilon: Pixels,
+    heap: Count = 64,
+    steps: Count = 4,
+    share: Share = 0.5,
 ) -> list[float]:
     """Train on perturbations shared by heaps of ``heap`` images, within ``epsilon`` pixels; ``share`` (sigma) of the loss is theirs."""
     ascend = partial(perturbation, epsilon=epsilon, steps=steps, heap=heap)

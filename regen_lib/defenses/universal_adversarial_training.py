@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared.loss_gradient import LOSS_CLIP
+from regen_lib.core.options import Amount, Pixels, Share
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, train_against
 from regen_lib.training.recipe import Recipe
@@ -31,7 +32,15 @@ class Universal:
 
 
 def train(
-    defended: Retrained, data: TrainingData, recipe: Recipe, *, seed: int, name: str, epsilon: float, step: float = 0.1, share: float = 1.0
+    defended: Retrained,
+    data: TrainingData,
+    recipe: Recipe,
+    *,
+    seed: int,
+    name: str,
+    epsilon: Pixels,
+    step: Amount = 0.1,
+    share: Share = 1.0,
 ) -> list[float]:
     """Train on one universal perturbation within ``epsilon`` pixels that takes a step of ``step * epsilon`` each mini-batch."""
     return train_against(defended, data, recipe, Universal(epsilon, step), share=share, seed=seed, name=name)

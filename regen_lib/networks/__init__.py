@@ -3,12 +3,14 @@
 A family's file is imported only when it is built, so that a change to one family leaves the stages of the others cached.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.options import check
 
 if TYPE_CHECKING:  # rows.py asks for the names alone, and should not wait for torch
     from torch import nn
@@ -18,18 +20,21 @@ if TYPE_CHECKING:  # rows.py asks for the names alone, and should not wait for t
 NETWORKS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if f"\ndef {path.stem}(" in path.read_text("utf-8")))
 
 
+def builder(name: str) -> "Callable[..., nn.Module]":
+    """The function that builds the networks of that name; :class:`StudyError` for an unknown one."""
+    if name not in NETWORKS:
+        raise StudyError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
+    found: Callable[..., nn.Module] = getattr(import_module(f"regen_lib.networks.{name}"), name)
+    return found
+
+
 def build(name: str, task: "Task", **options: Any) -> "nn.Module":
     """Build a network by name for ``task``: pixels ``[N, C, H, W]`` in 0-255 to logits ``[N, classes]``.
 
     ``options`` are the builder's own (width, stem, ...). :class:`StudyError` for an unknown name or option.
     """
-    if name not in NETWORKS:
-        raise StudyError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
-    builder = getattr(import_module(f"regen_lib.networks.{name}"), name)
-    try:
-        network: nn.Module = builder(task, **options)
-    except TypeError as error:
-        raise StudyError(f"network {name}: {error}") from error
+    check(builder(name), options, name=f"network {name}")
+    network = builder(name)(task, **options)
     network.family = name  # type: ignore[assignment]  # banks and tables name it
     return network
 

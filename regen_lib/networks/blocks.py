@@ -3,12 +3,16 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from regen_lib.core.hooks import hooked
 from regen_lib.core.modes import evaluating
+
+Dropout = Annotated[float, Ge(0), Lt(1)]
 
 
 @dataclass(frozen=True)

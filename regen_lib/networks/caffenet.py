@@ -4,11 +4,18 @@ from collections import OrderedDict
 
 from torch import nn
 
-from regen_lib.networks.blocks import LocalResponseNorm, Normalize, Task, flat_features, fully_connected, scaled
+from regen_lib.core.options import Amount, Count, Natural
+from regen_lib.networks.blocks import Dropout, LocalResponseNorm, Normalize, Task, flat_features, fully_connected, scaled
 
 
 def caffenet(
-    task: Task, *, width: float = 1.0, stem: tuple[int, int] = (11, 4), padding: int = 0, hidden: int = 4096, dropout: float = 0.5
+    task: Task,
+    *,
+    width: Amount = 1.0,
+    stem: tuple[Count, Count] = (11, 4),
+    padding: Natural = 0,
+    hidden: Count = 4096,
+    dropout: Dropout = 0.5,
 ) -> nn.Sequential:
     """Build CaffeNet: ``[N, C, H, W]`` pixels to ``[N, classes]`` logits.
 

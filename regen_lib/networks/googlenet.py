@@ -2,14 +2,17 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from regen_lib.networks.blocks import LocalResponseNorm, Normalize, Task, scaled
+from regen_lib.core.options import Amount, Count
+from regen_lib.networks.blocks import Dropout, LocalResponseNorm, Normalize, Task, scaled
 
 # name: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
-MODULES = {
+Module = Literal["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]
+MODULES: dict[Module, tuple[int, int, int, int, int, int]] = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
     "4a": (192, 96, 208, 16, 48, 64),
@@ -64,10 +67,10 @@ class Inception(nn.Module):
 def googlenet(
     task: Task,
     *,
-    width: float = 1.0,
-    stem: tuple[int, int] = (7, 2),
-    modules: tuple[str, ...] = tuple(MODULES),
-    dropout: float = 0.4,
+    width: Amount = 1.0,
+    stem: tuple[Count, Count] = (7, 2),
+    modules: tuple[Module, ...] = tuple(MODULES),
+    dropout: Dropout = 0.4,
     batch_norm: bool = False,
     stem_pool: bool = True,
     torchvision: bool = False,

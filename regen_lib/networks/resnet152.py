@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from regen_lib.core.options import Amount, Count
 from regen_lib.networks.blocks import Normalize, Task, scaled
 
 EXPANSION = 4
@@ -58,10 +59,10 @@ class PostBottleneck(nn.Module):
 def resnet152(
     task: Task,
     *,
-    width: float = 1.0,
-    stem: tuple[int, int] = (7, 2),
+    width: Amount = 1.0,
+    stem: tuple[Count, Count] = (7, 2),
     stem_pool: bool = True,
-    depths: tuple[int, int, int, int] = (3, 8, 36, 3),
+    depths: tuple[Count, Count, Count, Count] = (3, 8, 36, 3),
     pre_activation: bool = True,
 ) -> nn.Sequential:
     """Build ResNet-152: ``[N, C, H, W]`` pixels to ``[N, classes]`` logits.

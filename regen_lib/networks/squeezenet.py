@@ -5,7 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from regen_lib.networks.blocks import Normalize, Task
+from regen_lib.networks.blocks import Dropout, Normalize, Task
 
 # name: squeeze 1x1, expand 1x1 = expand 3x3; a pooling before those of POOLED
 FIRES = {"fire2": (16, 64), "fire3": (16, 64), "fire4": (32, 128), "fire5": (32, 128)}
@@ -26,7 +26,7 @@ class Fire(nn.Module):
         return torch.cat([self.relu(self.expand1x1(x)), self.relu(self.expand3x3(x))], dim=1)
 
 
-def squeezenet(task: Task, *, dropout: float = 0.5) -> nn.Sequential:
+def squeezenet(task: Task, *, dropout: Dropout = 0.5) -> nn.Sequential:
     """Build SqueezeNet 1.0: ``[N, C, H, W]`` pixels to ``[N, classes]`` logits. The defaults are the published network."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(task.mean, task.std))
     layers.update(conv1=nn.Conv2d(task.shape[0], 96, 7, 2), relu1=nn.ReLU())

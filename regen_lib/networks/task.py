@@ -6,8 +6,10 @@ from typing import Any
 from regen_lib.core.images import Images
 from regen_lib.networks.blocks import Task
 
+CLASSES = 10  # of networks that are trained here
 
-def describe(images: Images, classes: int = 10) -> Task:
+
+def describe(images: Images, classes: int = CLASSES) -> Task:
     """What a network for these images needs: shape, number of classes, mean and deviation of the pixels (0-255)."""
     pixels = images.pixels.double()
     shape = pixels.shape[1], pixels.shape[2], pixels.shape[3]

@@ -55,7 +55,7 @@ def reproduce(options: argparse.Namespace) -> int:
     from regen_lib.data.raw import check_raw
     from regen_lib.study import schedule
 
-    params = load_params(PARAMS)
+    params = load_params(PARAMS)  # the stage `code`, which runs first, looks deeper
     if (raw := Path(params["images"]["raw"])).is_dir():
         check_raw(raw)
     if options.jobs is not None and options.jobs < 1:
@@ -86,7 +86,7 @@ def stamp_code(_options: argparse.Namespace) -> int:
     """Write every stage's file of code and parameters."""
     from regen_lib.study.code import write_stamps
 
-    write_stamps(load_params(PARAMS))
+    write_stamps(load_params(PARAMS, deep=True))
     return 0
 
 
@@ -108,7 +108,7 @@ def write_report(_options: argparse.Namespace) -> int:
 
 def check(_options: argparse.Namespace) -> int:
     """Check the parameters."""
-    load_params(PARAMS)
+    load_params(PARAMS, deep=True)
     return 0
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from regen_lib.study.params import load_params, read_yaml, with_profile
+from regen_lib.study.params import load_params, lookup, with_profile
+from regen_lib.study.reading import read_yaml
 from regen_lib.study.stage import replace
 
 # a DVC root of its own, git or not: what runs there touches no other cache
@@ -20,9 +21,9 @@ def prepare(folder: Path, base: Path, profile: Path, *, raw: bool = True) -> Non
     :class:`regen_lib.core.errors.StudyError` where the result is no set of parameters.
     """
     params = with_profile(read_yaml(base), read_yaml(profile))
-    params["study"]["source"] = os.path.relpath(base.parent / params["study"]["source"], folder)
+    params["study"]["source"] = os.path.relpath(base.parent / str(lookup(params, "study.source")), folder)
     replace(folder / "params.yaml", yaml.safe_dump(params, sort_keys=False))
-    load_params(folder / "params.yaml")
+    load_params(folder / "params.yaml", deep=True)
     replace(folder / ".dvc/config", CONFIG)
     replace(folder / ".dvcignore", "__pycache__/\n.ipynb_checkpoints/\n")
     if raw and (there := base.parent / params["images"]["raw"]).is_dir():  # what is there need not be fetched again

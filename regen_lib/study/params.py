@@ -1,111 +1,130 @@
-"""params.yaml, read, written out and checked: defaults are filled in, so that a stage is given whole rows.
+"""params.yaml, read, written out (:mod:`regen_lib.study.filling`) and checked: every mistake is named before anything runs.
 
-A group of banks (``uaps``, ``unseen.sga``, ``secondary.fig6`` ...) says once what its rows share, a row what differs; above both stand
-``bank_defaults``. A bank's size is a threat of ``threats``, ``times`` its xi, or a ``xi`` of its own. What is no key of a bank is an
-option of its attack. A profile says what differs from a study's parameters, and which rows it drops.
+Three checks follow each other, each where the one before found nothing: keys, types and ranges (:mod:`regen_lib.study.schema`), names
+(:mod:`regen_lib.study.references`), and what the library says of networks, options and images (:mod:`regen_lib.study.possible`).
+The last needs torch: it is for ``check``, ``folder`` and the stage ``code``, which runs before all others where params.yaml changed; the
+others ask for the first two.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from regen_lib.core.errors import StudyError
-from regen_lib.study.rows import BANK_KEYS
+from regen_lib.core.options import Mistake
+from regen_lib.study import references
+from regen_lib.study.filling import Filling, short
+from regen_lib.study.reading import read_yaml
 from regen_lib.study.schema import Params
 
-GROUPS = ("uaps", "strengths", "secondary.white_box", "secondary.fig6")  # sections that are groups of banks, beside those of ``unseen``
+LONGEST = 120  # letters of a key that is shown
+SAID = {  # pydantic's errors in our words, filled with what it knows of each
+    "missing": "is missing: give it a value",
+    "extra_forbidden": "no such key here: correct its name, or remove it",
+    "invalid_key": "give a text as key",
+    "string_pattern_mismatch": "a name has up to 64 letters, digits, _ and -: rename it",
+    "int_type": "give a whole number",
+    "float_type": "give a number",
+    "finite_number": "give a number that is finite",
+    "bool_type": "give true or false",
+    "string_type": "give a text",
+    "string_too_short": "give a text that is not empty",
+    "literal_error": "give {expected}",
+    "list_type": "give a list",
+    "dict_type": "give keys with values",
+    "model_type": "give keys with values",
+    "greater_than": "give more than {gt}",
+    "greater_than_equal": "give {ge} or more",
+    "less_than": "give less than {lt}",
+    "less_than_equal": "give {le} or less",
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length}",
+}
 
 
-def load_params(path: Path) -> dict[str, Any]:
-    """Read, fill in and check a parameter file. :class:`StudyError` names every wrong key, its value and what is allowed."""
+def load_params(path: Path, *, deep: bool = False) -> dict[str, Any]:
+    """Read, fill in and check a parameter file; ``deep``: down to what the library says of it.
+
+    The check is strict, nothing is converted: the values are those that were checked. :class:`StudyError` names every mistake once,
+    with its key, its value and what is allowed.
+    """
     if not path.is_file():
         raise StudyError(f"{path} is missing: run in the study's folder")
     raw = read_yaml(path)
     try:
-        params = filled_in(raw)
-        Params.model_validate(params)
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']} (found {short(e['input'])})" for e in error.errors()]
-        raise StudyError(f"{path} has {len(lines)} mistakes:\n" + "\n".join(lines)) from error
+        filling = Filling(raw)
+        params = filling.filled_in()
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from error
+    for found in checks(params, deep=deep):
+        if lines := said(found, filling.origins):
+            count = f"{len(lines)} mistakes" if len(lines) > 1 else "a mistake"
+            raise StudyError(f"{path} has {count}:\n" + "\n".join(lines))
     return params
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping; :class:`StudyError` for anything else, and for a key given twice."""
+def checks(params: Mapping[str, Any], *, deep: bool) -> Iterator[Iterable[Mistake]]:
+    """What each check finds; the next may only be asked where there is nothing."""
+    yield of_schema(params)
+    yield references.mistakes(params)
+    if deep:
+        from regen_lib.study import possible
+
+        yield possible.mistakes(params)
+
+
+def of_schema(params: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Wrong keys, types and ranges."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeys)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise StudyError(f"{path} is no YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise StudyError(f"{path} holds a {type(content).__name__}: expected sections with keys")
-    return content
+        Params.model_validate(params)
+    except ValidationError as error:
+        for each in error.errors(include_url=False):
+            parts = [str(part) for part in each["loc"] if part != "[key]" and not str(part).startswith("<")]
+            known = SAID.get(each["type"])
+            why = known.format_map(each.get("ctx", {})) if known else each["msg"].removeprefix("Value error, ")
+            yield Mistake(".".join(parts) or "file", ... if each["type"] == "missing" else each["input"], why)
 
 
-class UniqueKeys(yaml.SafeLoader):
-    """YAML's plain types only, and every key once: YAML itself would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if key.value != "<<"]
-        if twice := {key for key in keys if keys.count(key) > 1}:
-            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(sorted(twice))} given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def filled_in(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with every row of a bank whole: attack, norm, xi, target, count, split, start, images, options."""
-    params = dict(raw)
-    threats, defaults = params.pop("threats", {}), params.pop("bank_defaults", {})
-    for name in GROUPS:
-        section, _, key = name.partition(".")
-        if key and isinstance(params.get(section), dict) and key in params[section]:
-            params[section] = {**params[section], key: group(params[section][key], name, threats, defaults)}
-        elif not key and section in params:
-            params[section] = group(params[section], name, threats, defaults)
-    for name, row in (("rivals", {"options": {}, "training": {}, "recipe": None}), ("networks", {"options": {}, "conv1_scale": 1.0})):
-        if isinstance(params.get(name), dict):
-            params[name] = {key: {**row, **value} if isinstance(value, dict) else value for key, value in params[name].items()}
-    if isinstance(params.get("unseen"), dict):
-        params["unseen"] = {k: group(v, f"unseen.{k}", threats, {"attack": k, **defaults}) for k, v in params["unseen"].items()}
-    if isinstance(secondary := params.get("secondary"), dict) and isinstance(training := secondary.get("training"), dict):
-        attacks = group({"banks": training.get("attacks", {})}, "secondary.training.attacks", threats, defaults)["banks"]
-        params["secondary"] = {**secondary, "training": {**training, "attacks": attacks}}
-    return params
+def said(found: Iterable[Mistake], origins: Mapping[str, str]) -> list[str]:
+    """A line for each mistake, under the key that the file has: a value that several rows share is one mistake."""
+    lines: dict[str, str] = {}
+    for key, value, why in found:
+        place = origin(key, origins)
+        shown = "" if value is ... else f" (found {short(value)}{as_number(value)})"
+        lines.setdefault(place, f"  {place if len(place) <= LONGEST else place[:LONGEST] + '...'}: {why}{shown}")
+    return list(lines.values())
 
 
-def group(given: Any, name: str, threats: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A group of banks, its rows filled in; one without ``banks`` is one bank, named like the group."""
-    if not isinstance(given, dict):
-        raise StudyError(f"{name} is {short(given)}: expected a group of banks")
-    shared = {key: value for key, value in given.items() if key not in ("banks", "network")}
-    rows = given.get("banks", {name.rpartition(".")[2]: {}})
-    if not isinstance(rows, dict):
-        raise StudyError(f"{name}.banks is {short(rows)}: expected a row for each bank")
-    kept = {"network": given["network"]} if "network" in given else {}
-    banks = {str(bank): whole({**defaults, **shared, **(row or {})}, f"{name}.banks.{bank}", threats) for bank, row in rows.items()}
-    return {**kept, "banks": banks}
+def origin(key: str, origins: Mapping[str, str]) -> str:
+    """Where the file gave what stands at ``key`` of the parameters written out."""
+    above, rest = key, ""
+    while above and above not in origins:
+        above, _, last = above.rpartition(".")
+        rest = f".{last}{rest}"
+    return f"{origins[above]}{rest}" if above else key
 
 
-def whole(row: dict[str, Any], name: str, threats: Mapping[str, Any]) -> dict[str, Any]:
-    """One bank's row with norm and xi from its threat, and the attack's options apart."""
-    threat = row.pop("threat", None)
-    if threat not in threats:
-        raise StudyError(f"{name}.threat is {threat!r}: choose one of {', '.join(map(str, threats)) or 'threats, which is empty'}")
-    norm, xi = threats[threat]["norm"], threats[threat]["xi"] * row.pop("times", 1)
-    xi = row.pop("xi", int(xi) if xi == int(xi) else xi)
-    options = {key: row.pop(key) for key in list(row) if key not in BANK_KEYS}
-    given = {key: value for key, value in options.items() if value is not None}  # null: the attack's own default
-    return {"norm": norm, "xi": xi, **row, "options": given}
+def as_number(value: Any) -> str:
+    """What to write instead of a text that looks like a number: to YAML, 1e-1 is text."""
+    match = re.fullmatch(r"([-+]?\d[\d_]*(?:\.\d*)?|[-+]?\.\d+)(?:[eE]([-+]?\d+))?", value) if isinstance(value, str) else None
+    if not match:
+        return ""
+    mantissa, exponent = match.groups()
+    if exponent is None:
+        return f", which is text: write {mantissa} without quotes"
+    return f", which YAML takes for text: write {mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}"
 
 
 def with_profile(base: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
     """A study's raw parameters with what a profile changes: mappings key by key, all else replaced; ``drop`` lists rows to leave out."""
     merged = merge(base, {key: value for key, value in profile.items() if key != "drop"})
-    for dotted in profile.get("drop", []):
+    dropped = profile.get("drop", [])
+    if not isinstance(dropped, list) or not all(isinstance(dotted, str) for dotted in dropped):
+        raise StudyError(f"drop is {short(dropped)}: list the rows to leave out, as section.row")
+    for dotted in dropped:
         above, _, last = dotted.rpartition(".")
         lookup(merged, dotted)
         del (lookup(merged, above) if above else merged)[last]
@@ -119,12 +138,6 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-def short(value: object) -> str:
-    """A value as an error message can carry it."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def lookup(params: Mapping[str, Any], dotted: str) -> Any:

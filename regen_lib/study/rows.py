@@ -1,125 +1,153 @@
 """The rows of params.yaml that several of its sections have: recipes, networks, banks of perturbations, sets of units, defences."""
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import MISSING, fields
+from functools import partial
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic.dataclasses import dataclass
+from annotated_types import Ge
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
 from regen_lib.attacks import ATTACKS
+from regen_lib.core.options import Amount, Count, Natural, Probability, Share
 from regen_lib.defenses import RIVALS
 from regen_lib.networks import NETWORKS
 from regen_lib.training.recipe import Recipe
 
-Fraction = Field(gt=0, le=1)
 # of a bank's row in params.yaml; any other key is an option of its attack
 BANK_KEYS = ("attack", "norm", "xi", "target", "count", "split", "start", "images", "each")
 
 
-def known_network(name: str) -> str:
-    """``name``, if there is such a network."""
-    if name not in NETWORKS:
-        raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
+def one_of(kind: str, names: tuple[str, ...], name: str) -> str:
+    """``name``, if it is one of ``names``."""
+    if name not in names:
+        raise ValueError(f"{kind} {name!r} is unknown: choose one of {', '.join(names)}")
     return name
 
 
-def known_rival(name: str) -> str:
-    """``name``, if there is such a defence."""
-    if name not in RIVALS:
-        raise ValueError(f"defense {name!r} is unknown: choose from {', '.join(RIVALS)}")
-    return name
+def each_once(values: list[Any]) -> list[Any]:
+    """``values``, if none of them is there twice."""
+    if twice := sorted({str(value) for value in values if values.count(value) > 1}):
+        raise ValueError(f"names {', '.join(twice)} twice: name each once")
+    return values
 
 
-Name = Annotated[str, AfterValidator(known_network)]
+def form(value: Any) -> str:
+    """Whether a value is meant as keys with values."""
+    return "<mapping>" if isinstance(value, dict) else "<list>"
+
+
+def trained(value: Any) -> str:
+    """Whether a network is to be trained or comes trained."""
+    return "<pretrained>" if isinstance(value, Pretrained) or (isinstance(value, dict) and "weights" in value) else "<mapping>"
+
+
+Network = Annotated[str, AfterValidator(partial(one_of, "network", NETWORKS))]
+Attack = Annotated[str, AfterValidator(partial(one_of, "attack", ATTACKS))]
+Defense = Annotated[str, AfterValidator(partial(one_of, "defense", RIVALS))]
+# of a bank, a set of units, a table: they become names of files
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
+Norm = Literal["inf", 2]
+Target = Literal["labels", "outputs"]  # what units are trained towards
+Distinct = AfterValidator(each_once)
+Labels = Annotated[list[Label], Field(min_length=1), Distinct]
+Networks = Annotated[list[Network], Field(min_length=1), Distinct]
+Layers = Annotated[list[str], Field(min_length=1), Distinct]
+# convolutions, or convolutions with the width of each unit
+Positions = Annotated[
+    Annotated[Annotated[list[str], Field(min_length=1, max_length=6), Distinct], Tag("<list>")]
+    | Annotated[Annotated[dict[str, Count], Field(min_length=1)], Tag("<mapping>")],
+    Discriminator(form),
+]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: every key known, every value of its type."""
+    """A part of params.yaml: every key known, every value of its type and finite. Nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-if TYPE_CHECKING:
-    RecipeSection = Recipe
-else:
-    RecipeSection = dataclass(Recipe, config=ConfigDict(extra="forbid"), frozen=True)  # the library's own, with every key known
+class CheckedRecipe(Section):
+    """What makes a :class:`Recipe`."""
+
+    @model_validator(mode="after")
+    def consistent(self) -> "CheckedRecipe":
+        Recipe(**self.model_dump())
+        return self
+
+
+hints = get_type_hints(Recipe, include_extras=True)
+whole: dict[str, Any] = {f.name: (hints[f.name], ... if f.default is MISSING else f.default) for f in fields(Recipe)}
+part: dict[str, Any] = {f.name: (hints[f.name], None) for f in fields(Recipe)}
+RecipeSection: Any = create_model("RecipeSection", __base__=CheckedRecipe, **whole)
+PartOfRecipe: Any = create_model("PartOfRecipe", __base__=Section, **part)
 
 
 class Pretrained(Section):
     """A network that comes trained: a file of weights or ``torchvision``, and what it subtracts from pixels and divides them by."""
 
-    weights: str
-    classes: int = Field(ge=2)
+    weights: str = Field(min_length=1)
+    classes: Annotated[int, Ge(2)]
     mean: list[float]
-    std: list[float]
+    std: list[Amount]
 
 
 class NetworkSection(Section):
     """Notebook 00b, one network: trained, or with weights from elsewhere."""
 
     options: dict[str, Any]
-    conv1_scale: float = Field(default=1.0, gt=0)
-    recipe: RecipeSection | Pretrained
+    conv1_scale: Amount = 1.0
+    recipe: Annotated[Annotated[RecipeSection, Tag("<mapping>")] | Annotated[Pretrained, Tag("<pretrained>")], Discriminator(trained)]
+
+
+class ThreatSection(Section):
+    """What a perturbation may do."""
+
+    norm: Norm
+    xi: Amount
 
 
 class BankSection(Section):
     """One bank of perturbations: attack, threat model, number, images, options of the attack."""
 
-    attack: str
-    norm: Literal["inf", 2]
-    xi: float = Field(gt=0)
-    target: float = Fraction
-    count: int = Field(ge=1)
+    attack: Attack
+    norm: Norm
+    xi: Amount
+    target: Share
+    count: Count
     split: Literal["train", "validation"]
-    start: int = Field(ge=0)
-    images: int = Field(ge=1)
-    each: int | None = Field(default=None, ge=1)
-    options: dict[str, bool | int | float | str | list[float]]
-
-    @model_validator(mode="after")
-    def known(self) -> "BankSection":
-        if self.attack not in ATTACKS:
-            raise ValueError(f"attack {self.attack!r} is unknown: choose one of {', '.join(ATTACKS)}")
-        return self
+    start: Natural
+    images: Count
+    each: Count | None = None
+    options: dict[str, Any]  # what the attack's signature says of them: regen_lib.study.possible
 
 
 class BanksSection(Section):
     """Notebook 00c."""
 
-    banks: dict[str, BankSection] = Field(min_length=1)
-
-
-Positions = list[str] | dict[str, Annotated[int, Field(ge=1)]]  # convolutions, or convolutions with the width of each unit
+    banks: dict[Label, BankSection] = Field(min_length=1)
 
 
 class Variant(Section):
     """One way to place and train units: how many of the positions, on which part of the filters, and what else differs."""
 
-    units: int = Field(ge=1)
-    ratio: float = Fraction
-    width: float | None = Field(default=None, gt=0)
-    residual: float | None = Field(default=None, ge=0, le=1)
-    probability: float | None = Field(default=None, gt=0, le=1)
-    target: Literal["labels", "outputs"] | None = None
-    images: int | None = Field(default=None, ge=2)
+    units: Count
+    ratio: Share
+    width: Amount | None = None
+    residual: Probability | None = None
+    probability: Share | None = None
+    target: Target | None = None
+    images: Annotated[int, Ge(2)] | None = None
     layers: Positions | None = None
-    recipe: dict[str, Any] | None = None
-
-    @model_validator(mode="after")
-    def recipe_known(self) -> "Variant":
-        unknown = set(self.recipe or {}) - {field.name for field in fields(Recipe)}
-        if unknown:
-            raise ValueError(f"recipe has no {', '.join(sorted(unknown))}: choose from {', '.join(field.name for field in fields(Recipe))}")
-        return self
+    recipe: PartOfRecipe | None = None
 
 
 class Rival(Section):
     """Notebook 04b, one defence: what it is built upon and with, what its training takes, and the recipe."""
 
     built_on: str
-    options: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-    recipe: RecipeSection | None = None
+    options: dict[str, Any]
+    training: dict[str, Any]
+    recipe: RecipeSection | None
 
     @model_validator(mode="after")
     def not_compiled(self) -> "Rival":

@@ -1,180 +1,181 @@
-"""What params.yaml may say: one class a section, every key known, every value of its type, every name there."""
+"""What params.yaml may say: one class a section, every key known, every value of its type and within its range."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from annotated_types import Ge, Gt, Lt
+from pydantic import Field
 
+from regen_lib.core.options import Amount, Count, Natural, Pixels, Probability, Share
 from regen_lib.study.rows import (
     BankSection,
     BanksSection,
-    Fraction,
-    Name,
+    Defense,
+    Distinct,
+    Label,
+    Labels,
+    Network,
+    Networks,
     NetworkSection,
     Positions,
     RecipeSection,
     Rival,
     Section,
+    Target,
     Variant,
-    known_rival,
 )
+
+Text = Annotated[str, Field(min_length=1)]
+Variants = Annotated[dict[Label, Variant], Field(min_length=1)]
+Numbers = Annotated[list[Pixels], Field(min_length=1), Distinct]
 
 
 class Study(Section):
     """What every stage shares."""
 
-    source: str  # the folder of regen_lib and notebooks, from the study's own
-    seed: int = Field(ge=0)
-    threads: int = Field(ge=1)
+    source: Text  # the folder of regen_lib and notebooks, from the study's own
+    seed: Annotated[int, Ge(0), Lt(2**63)]
+    threads: Count
     memory_format: Literal["channels_last", "contiguous"]
     tf32: bool = False  # a GPU's float32 products with ten bits of each factor: one and a half times as fast
-    networks: list[Name] = Field(min_length=1)
+    networks: Networks
 
 
 class ImagesSection(Section):
     """Notebook 00a: where images come from, and what that source wants to know."""
 
     source: Literal["fashion_mnist", "image_folder"]
-    raw: str
-    validation: int = Field(gt=0)
+    raw: Text
+    validation: Count
     options: dict[str, Any]
 
 
 class Launch(Section):
     """How a stage starts: in one process, or with ``launcher`` (torchrun, or a cluster's command before it) in several on a machine."""
 
-    launcher: str
-    processes: int = Field(ge=1)
+    launcher: Text
+    processes: Count
 
 
 class FilterNorms(Section):
     """Notebook 01."""
 
-    images: int = Field(ge=1)
-    bank: str
+    images: Count
+    bank: Label
 
 
 class Masking(Section):
     """Notebook 02."""
 
-    images: int = Field(ge=1)
-    bank: str
-    fractions: list[float] = Field(min_length=2)
-    layers: int = Field(ge=1)
+    images: Count
+    bank: Label
+    fractions: Annotated[list[Probability], Field(min_length=2), Distinct]
+    layers: Count
 
 
 class Synthesis(Section):
     """Notebook 03."""
 
     method: Literal["paper", "diverse"]
-    count: int = Field(ge=1)
-    eta_scale: float = Fraction
+    count: Count
+    eta_scale: Share
 
 
 class Training(Section):
     """Notebook 04."""
 
     recipe: RecipeSection
-    probability: float = Fraction
+    probability: Share
     clip: bool
-    width: float = Field(gt=0)
-    residual: float = Field(ge=0, le=1)
-    calibration: int | None = Field(ge=1)
+    width: Amount
+    residual: Probability
+    calibration: Count | None
     stream: bool
-    target: Literal["labels", "outputs"]
-    variants: dict[str, Variant] = Field(min_length=1)
+    target: Target
+    variants: Variants
 
 
 class StrengthsSection(BanksSection):
     """Notebook 00c again, one network."""
 
-    network: Name
+    network: Network
 
 
 class Ablation(Section):
     """Notebook 04 again."""
 
-    network: Name
+    network: Network
     recipe: RecipeSection
-    variants: dict[str, Variant] = Field(min_length=1)
-    choices: dict[str, Variant] = Field(min_length=1)
+    variants: Variants
+    choices: Variants
 
 
 class Evaluation(Section):
     """Notebook 05."""
 
-    images: int = Field(ge=1)
+    images: Count
     clip: bool
-    xi: float | None = Field(gt=0)
+    xi: Pixels | None
 
 
 class Generalization(Section):
     """Notebook 06."""
 
-    images: int = Field(ge=1)
-    attacks: list[str] = Field(min_length=1)
-    control: str
-    strengths: list[float] = Field(min_length=1)
-    costs: list[str] = Field(min_length=2)
-    shown: list[str] = Field(min_length=1)
-    fig5_network: Name
-    fig5_layer: str
+    images: Count
+    attacks: Labels
+    control: Label
+    strengths: Numbers
+    costs: Annotated[Labels, Field(min_length=2)]
+    shown: Labels
+    fig5_network: Network
+    fig5_layer: Text
 
 
 class Hardening(Section):
     """Notebook 07a."""
 
-    rounds: int = Field(ge=1)
-    count: int = Field(ge=2)
-    probability: float = Fraction
-    old_bank_share: float = Field(gt=0, lt=1)
+    rounds: Count
+    count: Annotated[int, Ge(2)]
+    probability: Share
+    old_bank_share: Annotated[float, Gt(0), Lt(1)]
     recipe: RecipeSection
-    attacks: dict[str, BankSection] = Field(min_length=1)
+    attacks: Annotated[dict[Label, BankSection], Field(min_length=1)]
 
 
 class WhiteBox(Section):
     """Notebook 07c."""
 
-    attacks: list[str] = Field(min_length=1)
-    images: int = Field(ge=1)
+    attacks: Labels
+    images: Count
 
 
 class Comparison(Section):
     """Notebook 08."""
 
-    images: int = Field(ge=1)
-    epsilon: float = Field(gt=0)
-    targeted: str
-    towards: int = Field(ge=0)
-    white_box: list[str] = Field(min_length=1)
+    images: Count
+    epsilon: Pixels
+    targeted: Label
+    towards: Natural
+    white_box: Labels
 
 
 class Secondary(Section):
     """Notebooks 07a to 07c."""
 
-    hardened: list[Name] = Field(min_length=1)
-    fig6_network: Name
-    fig6_defenses: list[str] = Field(min_length=1)
+    hardened: Networks
+    fig6_network: Network
+    fig6_defenses: Labels
     training: Hardening
     white_box: BanksSection
     fig6: BanksSection
     evaluation: WhiteBox
 
-    @model_validator(mode="after")
-    def consistent(self) -> "Secondary":
-        if self.fig6_network not in self.hardened:
-            raise ValueError(f"secondary.fig6_network {self.fig6_network} is not in secondary.hardened: choose one that is")
-        for name in self.evaluation.attacks:
-            if name not in self.white_box.banks:
-                raise ValueError(f"secondary.evaluation.attacks names {name!r}: give it a row in secondary.white_box")
-        return self
-
 
 class RealImages(Section):
     """Notebook 09."""
 
-    images: int = Field(ge=1)
-    attacks: list[str] = Field(min_length=1)
-    variants: list[str]
+    images: Count
+    attacks: Labels
+    variants: Annotated[list[Label], Distinct]
     reads: Literal["units/ours", "ablation"]  # the folder of data that holds the variants
 
 
@@ -184,46 +185,20 @@ class Params(Section):
     study: Study
     run: Launch
     images: ImagesSection
-    networks: dict[Name, NetworkSection]
-    positions: dict[str, dict[Name, Positions]] | None = None  # named sets to choose units from, by YAML's & and *
-    units: dict[Name, Positions]
+    networks: dict[Network, NetworkSection]
+    positions: dict[Label, dict[Network, Positions]] | None = None  # named sets to choose units from, by YAML's & and *
+    units: dict[Network, Positions]
     uaps: BanksSection
     strengths: StrengthsSection
-    unseen: dict[str, BanksSection]
+    unseen: dict[Label, BanksSection]
     filter_norms: FilterNorms
     masking: Masking
     synthesis: Synthesis
     training: Training
     ablation: Ablation
-    real_images: dict[str, RealImages]
+    real_images: dict[Label, RealImages]
     evaluation: Evaluation
     generalization: Generalization
     secondary: Secondary
-    rivals: dict[Annotated[str, AfterValidator(known_rival)], Rival]
+    rivals: dict[Defense, Rival]
     comparison: Comparison
-
-    @model_validator(mode="after")
-    def consistent(self) -> "Params":
-        for name in self.study.networks:
-            if name not in self.networks or name not in self.units:
-                raise ValueError(f"network {name} is in study.networks: give it a row in networks and one in units")
-            places = self.units[name]
-            if not places or (isinstance(places, list) and len(places) > 6):
-                raise ValueError(f"units.{name} lists {len(places)} layers: give one to six (Sec. 5.1), or any number with a width each")
-        if self.ablation.network not in self.study.networks:
-            raise ValueError(f"ablation.network {self.ablation.network} is not in study.networks: choose one that is")
-        made = {bank for section in self.unseen.values() for bank in section.banks}
-        given = self.generalization
-        for name in (*given.attacks, given.control, *given.costs, *given.shown, self.comparison.targeted):
-            if name not in made | set(self.uaps.banks):
-                raise ValueError(f"generalization or comparison names the bank {name!r}: give it a row in uaps or unseen")
-        for name in (self.filter_norms.bank, self.masking.bank):
-            if name not in made | set(self.uaps.banks):
-                raise ValueError(f"filter_norms or masking names the bank {name!r}: give it a row in uaps or unseen")
-        for name, rival in self.rivals.items():
-            if rival.built_on not in {"networks", *(f"defenses/{other}" for other in self.rivals if other != name)}:
-                raise ValueError(f"rivals.{name}.built_on is {rival.built_on!r}: choose networks, or defenses/ and the name of another row")
-        for name in self.secondary.fig6_defenses:
-            if name not in {"undefended", "ours", "hardened", *self.rivals}:
-                raise ValueError(f"secondary.fig6_defenses names {name!r}: give it a row in rivals")
-        return self

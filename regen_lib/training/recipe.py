@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Lt
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.options import Amount, Count, check
 
 
 @dataclass(frozen=True)
@@ -17,34 +20,21 @@ class Recipe:
     ``torch.compile`` in that mode: ``default``, or ``reduce-overhead``, which replays CUDA graphs.
     """
 
-    epochs: int
-    rate: float
-    images: int | None = None
-    batch: int = 128
+    epochs: Count
+    rate: Amount
+    images: Count | None = None
+    batch: Annotated[int, Ge(2)] = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
     schedule: Literal["drops", "cycle"] = "drops"
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
+    weight_decay: Annotated[float, Ge(0)] = 5e-4
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: Literal["default", "reduce-overhead"] | None = None
 
     def __post_init__(self) -> None:
-        if self.optimizer not in ("sgd", "adamw"):
-            raise StudyError(f"optimizer {self.optimizer!r} is unknown: choose sgd or adamw")
-        if self.schedule not in ("drops", "cycle"):
-            raise StudyError(f"schedule {self.schedule!r} is unknown: choose drops or cycle")
-        if self.precision not in ("float32", "bfloat16"):
-            raise StudyError(f"precision {self.precision!r} is unknown: choose float32 or bfloat16")
-        if self.compile not in (None, "default", "reduce-overhead"):
-            raise StudyError(f"compile {self.compile!r} is unknown: choose null, default or reduce-overhead")
-        if not all(isinstance(value, int) for value in (self.epochs, self.batch, self.images or 1)):
-            raise StudyError(f"epochs {self.epochs}, batch {self.batch}, images {self.images}: these are whole numbers")
-        if self.epochs < 1 or self.rate <= 0:
-            raise StudyError(f"{self.epochs} epochs at rate {self.rate}: both must be positive")
-        if self.batch < 2 or (self.images is not None and self.images < self.batch):
-            raise StudyError(f"batch {self.batch} of {self.images} images: a batch takes at least 2 images, an epoch at least one batch")
-        if self.weight_decay < 0 or not 0 <= self.momentum < 1:
-            raise StudyError(f"weight_decay {self.weight_decay} must not be negative, momentum {self.momentum} lies in [0, 1)")
+        check(Recipe, vars(self), name="recipe")
+        if self.images is not None and self.images < self.batch:
+            raise StudyError(f"recipe: batch {self.batch} of {self.images} images: an epoch takes at least one batch")
 
 
 def rate_at(recipe: Recipe, done: float) -> float:

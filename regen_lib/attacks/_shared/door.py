@@ -4,21 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from inspect import signature
-from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 from warnings import warn
 
 from torch import Tensor, nn
 
-from regen_lib.core import contract
+from regen_lib.core import contract, options
 from regen_lib.core.errors import StudyError, StudyWarning
 from regen_lib.core.gradients import gradients_counted
 from regen_lib.core.perturbations import Bank, Threat
 
 FILLED = 0.5  # of xi: a perturbation below this that does not reach its target has not been let grow
-COUNTS = ("count", "passes", "patience", "batch", "steps", "check", "inner", "repeats", "iterations", "rescale")
-OPTIONAL = ("patience",)  # None: no such count
-AMOUNTS = ("step", "rate", "q")
 F = TypeVar("F", bound=Callable[..., Bank])
 
 
@@ -36,7 +32,8 @@ def attack(*, gradients: bool = True, shared: bool = False) -> Callable[[F], F]:
             given.apply_defaults()
             contract.images(pixels)
             in_pixels(threat)
-            options(function.__name__, given.arguments)
+            options.check(function, {key: value for key, value in given.arguments.items() if key in options.options(function)})
+            enough_images(given.arguments["count"], len(pixels))
             classes = contract.network(network, pixels, gradients=gradients)
             of_classes(given.arguments, classes, len(pixels))
             enough(asked.get("batch"), len(pixels) if shared else len(pixels) // given.arguments["count"])
@@ -45,25 +42,16 @@ def attack(*, gradients: bool = True, shared: bool = False) -> Callable[[F], F]:
             grown(bank)
             return replace(bank, gradients=sum(counted) / len(bank))
 
+        vars(checked)["shared"] = shared
         return cast(F, checked)
 
     return door
 
 
-def options(name: str, given: Mapping[str, Any]) -> None:
-    """Refuse options with which an attack could not move."""
-    for option, least in [*((key, 1) for key in COUNTS), ("classes", 2)]:
-        value = given.get(option, least)
-        if option in OPTIONAL and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise StudyError(f"{name}: {option} {value!r} must be a whole number, {least} or more")
-    for option in AMOUNTS:
-        value = given.get(option, 1)
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < float("inf"):
-            raise StudyError(f"{name}: {option} {value!r} must be a number above 0")
-    if given["count"] > len(given["pixels"]):
-        raise StudyError(f"{given['count']} perturbations from {len(given['pixels'])} images: each needs at least one image of its own")
+def enough_images(count: int, images: int) -> None:
+    """Refuse more perturbations than there are images."""
+    if count > images:
+        raise StudyError(f"{count} perturbations from {images} images: each needs at least one image of its own")
 
 
 def in_pixels(threat: Threat) -> None:
