@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -34,7 +35,10 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "a choice that is not there": (lambda: rl.predict(NETWORK, X, V, ONE * 2), "from 2 to 2: the perturbations are 0 to 1"),
     "too few choices to mask": (lambda: rl.masked_predictions(NETWORK, "0", torch.tensor([0]), X, V, SHORT), r"give int64 \[16\]"),
     "a bank alone": (lambda: rl.evaluate({"undefended": NETWORK}, IMAGES, BANK), "evaluate was given no Mapping"),
-    "a tensor for a bank": (lambda: rl.evaluate({"undefended": NETWORK}, IMAGES, {"a": V}), "evaluate was given no Bank under 'a'"),
+    "a tensor for a bank": (
+        lambda: rl.evaluate({"undefended": NETWORK}, IMAGES, {"a": cast(Any, V)}),
+        "evaluate was given no Bank under 'a'",
+    ),
     "pixels for images": (lambda: rl.evaluate({"undefended": NETWORK}, X, {"a": BANK}), "evaluate was given no Images"),
     "too few labels": (lambda: rl.evaluate({"undefended": NETWORK}, rl.Images(X, SHORT), {"a": BANK}), r"shape \(3,\) for 16 images"),
     "too few labels to train": (
