@@ -10,7 +10,7 @@ from torch import Tensor
 from regen_lib.core import processes
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
-from regen_lib.core.storage import read_tensors, write_tensors
+from regen_lib.core.storage import opened, write_tensors
 
 SMALL = 32 * 32  # pixels
 
@@ -71,8 +71,14 @@ def save_images(path: Path, splits: dict[str, Images]) -> None:
 
 
 def load_images(path: Path) -> dict[str, Images]:
-    """Read the splits of a data set."""
-    tensors, _ = read_tensors(path, "images")
-    names = sorted({key.split(".")[0] for key in tensors})
+    """Read the splits of a data set; :class:`StudyError` for a damaged file, or one that holds anything else."""
     device = torch.get_default_device()
-    return {name: Images(tensors[f"{name}.pixels"], tensors[f"{name}.labels"].to(device)) for name in names}
+    with opened(path, "images") as (tensors, _):
+        names = sorted({key.split(".")[0] for key in tensors})
+        splits = {name: Images(tensors.pop(f"{name}.pixels"), tensors.pop(f"{name}.labels")) for name in names}
+        for name, images in splits.items():
+            pixels, labels = images.pixels, images.labels
+            right = pixels.ndim == 4 and pixels.dtype == torch.uint8 and labels.shape == pixels.shape[:1] and labels.dtype == torch.int64
+            if tensors or not right or bool((labels < 0).any()):
+                raise StudyError(f"{name} is no split: expected uint8 pixels [N, C, H, W] and int64 labels [N], none negative")
+    return {name: Images(images.pixels, images.labels.to(device)) for name, images in splits.items()}

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,8 +18,9 @@ from torchvision.transforms.v2.functional import center_crop
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
+from regen_lib.core.replacing import replacing
 from regen_lib.core.seeding import generator
-from regen_lib.core.storage import FORMAT, KEY, read_tensors, write_tensors
+from regen_lib.core.storage import KEY, described, read_tensors, seal, write_tensors
 from regen_lib.data.image_folder import CROP, WORKERS, Listing, balanced, decode, listing
 
 SIZE = 500  # images decoded between two saves
@@ -148,17 +148,17 @@ def assemble(target: Path, shards: Sequence[Shard]) -> None:
         dtype, shape = ("I64", [count]) if name == "labels" else ("U8", [count, 3, CROP, CROP])
         header[f"{split}.{name}"] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + count * BYTES[name]]}
         offset += count * BYTES[name]
-    metadata: dict[str, Any] = {"__metadata__": {KEY: json.dumps({"format": FORMAT, "kind": "images"}, sort_keys=True)}}
+    metadata: dict[str, Any] = {"__metadata__": {KEY: described("images")}}
     text = json.dumps({**metadata, **header}).encode()
     text += b" " * (-len(text) % 8)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with replacing(target) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for split, name in order:
             for shard in tqdm([shard for shard in shards if shard.split == split], desc=f"writing {split} {name}", leave=False):
                 file.write(read_tensors(shard.path, "shard")[0][name].numpy().tobytes())
-    verify(partial, shards)
-    partial.replace(target)
+        file.flush()
+        verify(Path(file.name), shards)
+        seal(file)
 
 
 def length(shard: Shard) -> int:
