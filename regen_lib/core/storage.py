@@ -44,18 +44,18 @@ def write_tensors(path: Path, kind: str, tensors: dict[str, Tensor], **metadata:
     if processes.rank() == 0:
         plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
         with replacing(path) as file:
-            file.write(save(plain, {KEY: described(kind, **metadata)}))
+            file.write(save(plain, {KEY: unsealed(kind, **metadata)}))
             seal(file)
     processes.wait()
 
 
-def described(kind: str, **metadata: Any) -> str:
+def unsealed(kind: str, **metadata: Any) -> str:
     """The metadata of a file that is not sealed yet."""
     return OPENING + UNSEALED + '", ' + json.dumps({"format": FORMAT, "kind": kind, **metadata}, sort_keys=True)[1:]
 
 
 def seal(file: BufferedRandom) -> None:
-    """Put the hash of a safetensors file into its metadata, which :func:`described` made."""
+    """Put the hash of a safetensors file into its metadata, which :func:`unsealed` made."""
     place, digest = content(file)
     file.seek(place)
     file.write(digest.encode())

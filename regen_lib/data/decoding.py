@@ -20,7 +20,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
 from regen_lib.core.replacing import replacing
 from regen_lib.core.seeding import generator
-from regen_lib.core.storage import KEY, described, read_tensors, seal, write_tensors
+from regen_lib.core.storage import KEY, read_tensors, seal, unsealed, write_tensors
 from regen_lib.data.image_folder import CROP, WORKERS, Listing, balanced, decode, listing
 
 SIZE = 500  # images decoded between two saves
@@ -148,7 +148,7 @@ def assemble(target: Path, shards: Sequence[Shard]) -> None:
         dtype, shape = ("I64", [count]) if name == "labels" else ("U8", [count, 3, CROP, CROP])
         header[f"{split}.{name}"] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + count * BYTES[name]]}
         offset += count * BYTES[name]
-    metadata: dict[str, Any] = {"__metadata__": {KEY: described("images")}}
+    metadata: dict[str, Any] = {"__metadata__": {KEY: unsealed("images")}}
     text = json.dumps({**metadata, **header}).encode()
     text += b" " * (-len(text) % 8)
     with replacing(target) as file:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from regen_lib.core import processes
 from regen_lib.core.inference import draw
-from regen_lib.core.storage import tensors_hash
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,6 @@ class Noise:
     perturbations: Tensor
     probability: float = 0.5
     clip: bool = False
-
-    def __repr__(self) -> str:
-        return f"Noise({tensors_hash({'v': self.perturbations})}, {self.probability}, {self.clip})"
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         whole = len(x) * processes.world()
