@@ -80,6 +80,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         if not path.is_file():
             state = "is missing" if not (path.exists() or path.is_symlink()) else "is no file, or a link to none"
             raise StudyError(f"{path} {state}: run the stage that makes it (`dvc repro` makes all, `dvc dag` shows which)")
+        path.open("rb").close()  # its errors say what forbids it
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
             metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))

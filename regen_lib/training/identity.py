@@ -21,6 +21,8 @@ from regen_lib.core.wrappers import bare
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), torch.dtype, torch.device, torch.memory_format)
 
+PYTHON_CLASS = 1 << 9  # CPython's flag of a class that is not built in: nothing of its objects is hidden
+
 
 def identity(**parts: Any) -> dict[str, str]:
     """A hash of each of ``parts`` (network, images, objective, recipe ...), of the code of the training, and of what it runs on.
@@ -64,7 +66,7 @@ def described(value: Any) -> str:
         return f"{value.__module__}.{value.__qualname__} {source(str(value.__module__))}"
     if isinstance(value, Executor):
         return ""  # who does the work
-    if hasattr(value, "__dict__"):
+    if type(value).__flags__ & PYTHON_CLASS and hasattr(value, "__dict__"):
         return together(map(described, (type(value), vars(value))))
     raise StudyError(f"nobody can tell one {type(value).__qualname__} from another: leave it out of the objective, or train without resume")
 

@@ -16,6 +16,6 @@ def read(network: nn.Module) -> list[tuple[str, Tensor]]:
         raise StudyError(f"torchvision has no {family}: choose one of {', '.join(TORCHVISION)}, or name a file")
     weights = torchvision.models.get_model_weights(TORCHVISION[family])["IMAGENET1K_V1"]
     try:
-        return ordered(weights.get_state_dict(check_hash=True, weights_only=True), network, weights.url)
+        return ordered(weights.get_state_dict(check_hash=True, weights_only=True), network)
     except URLError as error:
         raise StudyError(f"{weights.url}: {error.reason}; download it elsewhere and name the file in params.yaml") from error
