@@ -75,6 +75,8 @@ def load_images(path: Path) -> dict[str, Images]:
     device = torch.get_default_device()
     with opened(path, "images") as (tensors, _):
         names = sorted({key.split(".")[0] for key in tensors})
+        if not names:
+            raise StudyError("it holds no images")
         splits = {name: Images(tensors.pop(f"{name}.pixels"), tensors.pop(f"{name}.labels")) for name in names}
         for name, images in splits.items():
             pixels, labels = images.pixels, images.labels
