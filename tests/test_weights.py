@@ -180,7 +180,7 @@ def test_damage_is_named_whatever_the_parser_makes_of_it(tmp_path: Path, form: s
         save_mat(path, matconvnet_layers(network), later=True, do_compression=True)
     whole, refused = path.read_bytes(), list[str]()
     cuts = [whole[: int(len(whole) * share)] for share in (0, 0.01, 0.1, 0.5, 0.9, 0.999)]
-    flips = [flipped(whole, draws.randrange(len(whole))) for _ in range(12)]
+    flips = [flipped(whole, draws.randrange(len(whole))) for _ in range(8)]
     for data in [*cuts, *flips]:
         path.write_bytes(data)
         try:
@@ -309,3 +309,13 @@ def test_too_few_and_not_finite(tmp_path: Path) -> None:
     path.write_bytes(caffemodel(layers, old=False))
     with pytest.raises(StudyError, match=r"conv3\.bias holds NaN"):
         load_weights(tiny(), str(path))
+
+
+def test_a_damaged_download_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch checks what it downloads, and not what it downloaded before."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    kept = tmp_path / "checkpoints/squeezenet1_0-b66bff10.pth"
+    kept.parent.mkdir()
+    torch.save(tiny("squeezenet").state_dict(), kept)
+    with pytest.raises(StudyError, match=f"{kept.name} is damaged: delete it"):
+        load_weights(tiny("squeezenet"), "torchvision")

@@ -75,12 +75,14 @@ def load_images(path: Path) -> dict[str, Images]:
     device = torch.get_default_device()
     with opened(path, "images") as (tensors, _):
         names = sorted({key.split(".")[0] for key in tensors})
-        if not names:
-            raise StudyError("it holds no images")
-        splits = {name: Images(tensors.pop(f"{name}.pixels"), tensors.pop(f"{name}.labels")) for name in names}
-        for name, images in splits.items():
-            pixels, labels = images.pixels, images.labels
-            right = pixels.ndim == 4 and pixels.dtype == torch.uint8 and labels.shape == pixels.shape[:1] and labels.dtype == torch.int64
-            if tensors or not right or bool((labels < 0).any()):
-                raise StudyError(f"{name} is no split: expected uint8 pixels [N, C, H, W] and int64 labels [N], none negative")
-    return {name: Images(images.pixels, images.labels.to(device)) for name, images in splits.items()}
+        if not names or len(tensors) != 2 * len(names):
+            raise StudyError(f"it holds {', '.join(sorted(tensors)) or 'nothing'}: expected pixels and labels of each split")
+        return {name: split(tensors[f"{name}.pixels"], tensors[f"{name}.labels"], device) for name in names}
+
+
+def split(pixels: Tensor, labels: Tensor, device: torch.device) -> Images:
+    """One split as it was kept, its labels on ``device``; :class:`StudyError` for other types or shapes."""
+    right = pixels.ndim == 4 and pixels.dtype == torch.uint8 and labels.shape == pixels.shape[:1] and labels.dtype == torch.int64
+    if not right or bool((labels < 0).any()):
+        raise StudyError("a split is not uint8 pixels [N, C, H, W] with int64 labels [N], none negative")
+    return Images(pixels, labels.to(device))
