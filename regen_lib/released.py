@@ -8,7 +8,6 @@ import argparse
 import math
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +64,9 @@ def layout_of(path: Path) -> Layout:
 
 def read_array(path: Path) -> np.ndarray:
     """The array of an ``.h5`` (its key ``v``, or its only one), ``.npy`` or ``.mat`` (key ``r``) file; :class:`StudyError` for others."""
-    read = {".h5": read_h5, ".npy": partial(np.load, allow_pickle=False), ".mat": read_mat}.get(path.suffix, read_mat)
     try:
-        return np.asarray(read(path), dtype=np.float32)
+        array = read_h5(path) if path.suffix == ".h5" else read_mat(path) if path.suffix == ".mat" else np.load(path, allow_pickle=False)
+        return np.asarray(array, dtype=np.float32)
     except StudyError:
         raise
     except Exception as error:  # what scipy, h5py and NumPy raise for damage is not theirs to list

@@ -43,7 +43,7 @@ def artifacts(tmp_path: Path, network: torch.nn.Module, images: Images) -> dict[
     defended = regenerate(network, layers, ratio=0.5, generator=rng())
     save_units(paths["units"], defended, network=network, layers=layers, ratio=0.5, width=1.0)
     options = {"channels": 1, "maps": 2, "blocks": 1}
-    save_defense(paths["defense"], "prn", prn(network, **options), options)  # type: ignore[arg-type]
+    save_defense(paths["defense"], "prn", prn(network, **options), options)
     reads: dict[str, Load] = {
         "network": load_network,
         "bank": load_bank,
@@ -218,9 +218,13 @@ def test_the_hash_is_that_of_all_other_bytes(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_hashed_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, calls = tmp_path / "p.safetensors", []
-    real = storage.content
-    monkeypatch.setattr(storage, "content", lambda file: (calls.append(1), real(file))[1])
+    path, calls, real = tmp_path / "p.safetensors", list[int](), storage.content
+
+    def counted(file: Any) -> tuple[int, str]:
+        calls.append(1)
+        return real(file)
+
+    monkeypatch.setattr(storage, "content", counted)
     save_perturbations(path, torch.ones(2, 3, 256, 256))
     calls.clear()
     for _ in range(3):

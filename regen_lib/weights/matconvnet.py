@@ -47,7 +47,7 @@ def layers(path: Path) -> Iterator[tuple[str, Any, Any]]:
         layer = np.ravel(cell)[0]
         pair = (layer.filters, layer.biases) if hasattr(layer, "filters") else np.ravel(getattr(layer, "weights", ()))
         if len(pair) == 2:
-            yield str(np.ravel(layer.name)[0]), *pair
+            yield str(np.ravel(layer.name)[0]), pair[0], pair[1]
 
 
 def later_layers(path: Path) -> Iterator[tuple[str, Any, Any]]:
@@ -59,4 +59,5 @@ def later_layers(path: Path) -> Iterator[tuple[str, Any, Any]]:
             pair = [layer[key] for key in ("filters", "biases") if key in layer]
             pair = pair or ([file[one] for one in layer["weights"][()].ravel()] if "weights" in layer else [])
             if len(pair) == 2:
-                yield "".join(map(chr, layer["name"][()].ravel())), *(np.asarray(array).T for array in pair)
+                filters, biases = (np.asarray(array).T for array in pair)
+                yield "".join(map(chr, layer["name"][()].ravel())), filters, biases
