@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from regen_lib.core import source
 from regen_lib.core.errors import StudyError, StudyWarning
 from regen_lib.core.images import Images
 from regen_lib.core.storage import read_tensors, weights_hash, write_tensors
+from regen_lib.data.image_folder import Streamed
 from regen_lib.networks.blocks import initialise
 from regen_lib.networks.caffenet import caffenet
 from regen_lib.training import identity, loop
@@ -266,6 +268,19 @@ def test_what_nobody_can_tell_apart_is_refused(tmp_path: Path, training: Trainin
         with pytest.raises(StudyError, match="TextIOWrapper from another: leave it out of the objective, or train without resume"):
             training(tmp_path / "kept", objective=logged)
         training(objective=logged)
+
+
+def test_a_stream_is_known_by_its_files(tmp_path: Path) -> None:
+    """By their names, classes, sizes and dates: nobody reads them all twice."""
+    for name in ("a/1.jpg", "b/2.jpg"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("RGB", (260, 260)).save(tmp_path / name)
+    before = identity.described(Streamed(tmp_path))
+    assert identity.described(Streamed(tmp_path)) == before
+    Image.new("RGB", (260, 261)).save(tmp_path / "b/2.jpg")
+    changed = identity.described(Streamed(tmp_path))
+    (tmp_path / "a/1.jpg").rename(tmp_path / "b/1.jpg")
+    assert len({before, changed, identity.described(Streamed(tmp_path))}) == 3
 
 
 def test_precision(images: Images, network: nn.Module) -> None:
