@@ -153,7 +153,7 @@ OTHER = {
     ),
     "another function": (
         "objective",
-        {"objective": lambda network: lambda x, y, rng: nn.functional.cross_entropy(network(x), y)},
+        {"objective": lambda network: lambda x, y, rng: nn.functional.cross_entropy(network(x), y) * 3},
         lambda images: {"objective": lambda network: lambda x, y, rng: nn.functional.cross_entropy(network(x), y) * 2},
     ),
 }

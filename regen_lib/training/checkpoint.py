@@ -38,7 +38,7 @@ class Checkpoint:
         self.identity = identity(**made_of) if folder else {}
         if self.path is not None and self.path.exists():
             if reason := self.unusable(self.path):
-                warnings.warn(f"{self.path} is thrown away, the training starts anew: {reason}", StudyWarning, stacklevel=4)
+                warnings.warn(f"{self.path} is thrown away, the training starts anew: {reason}", StudyWarning, stacklevel=3)
                 self.remove()
             else:
                 with opened(self.path, "training") as (tensors, metadata):
