@@ -76,20 +76,13 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
 
     :class:`StudyError` for a missing, damaged, foreign (a pickle, say), older or newer file, or one of another ``kind``.
     """
+    check_readable(path)
     try:
-        if not path.is_file():
-            state = "is missing" if not (path.exists() or path.is_symlink()) else "is no file, or a link to none"
-            raise StudyError(f"{path} {state}: run the stage that makes it (`dvc repro` makes all, `dvc dag` shows which)")
-        path.open("rb").close()  # its errors say what forbids it
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
             metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))
         found = {key: metadata.pop(key, None) for key in ("sha256", "format", "kind")}
-    except OSError as error:
-        raise StudyError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (SafetensorError, ValueError, RecursionError, AttributeError, TypeError) as error:
-        if isinstance(error, StudyError):
-            raise
+    except (SafetensorError, OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
         raise StudyError(f"{path} is truncated or no safetensors file ({error}); nothing is unpickled: {REMEDY}") from error
     if (found["format"], found["kind"]) != (FORMAT, kind):
         said = f"kind {found['kind']!r} in format {found['format']!r}, expected kind {kind!r} in format {FORMAT!r}"
@@ -97,6 +90,18 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     if found["sha256"] != checksum(path):
         raise StudyError(f"{path} is damaged, its content is not what was written: {REMEDY}")
     return tensors, metadata
+
+
+def check_readable(path: Path) -> None:
+    """:class:`StudyError` for a file that is missing, none at all (a folder, a pipe, a link to itself), or not to be read."""
+    try:
+        if path.is_file():
+            path.open("rb").close()
+            return
+        state = "is no file" if path.is_symlink() or path.exists() else "is missing"
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror}") from error
+    raise StudyError(f"{path} {state}: run the stage that makes it (`dvc repro` makes all, `dvc dag` shows which)")
 
 
 @contextmanager
