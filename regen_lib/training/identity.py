@@ -29,7 +29,8 @@ def identity(**parts: Any) -> dict[str, str]:
 
     :class:`StudyError` for a part that holds what no hash tells apart, an open file say.
     """
-    machine = (torch.get_default_device().type, torch.get_num_threads(), memory_format(), processes.world())
+    tf32 = torch.backends.cudnn.allow_tf32
+    machine = (torch.get_default_device().type, torch.get_num_threads(), memory_format(), tf32, processes.world())
     found = {"code": digest(source(__package__ + ".loop")), "machine": described(machine)}
     try:
         return found | {name: described(part) for name, part in parts.items()}
