@@ -63,21 +63,32 @@ def layout_of(path: Path) -> Layout:
 
 
 def read_array(path: Path) -> np.ndarray:
-    """The array of an ``.h5`` (its key ``v``, or its only one), ``.npy`` or ``.mat`` (key ``r``) file."""
-    if path.suffix == ".h5":
-        h5py = need("h5py", what="reading .h5 files", package="h5py", extra="weights")
-    elif path.suffix != ".npy":
-        scipy_io = need("scipy.io", what="reading .mat files", package="scipy", extra="weights")
+    """The array of an ``.h5`` (its key ``v``, or its only one), ``.npy`` or ``.mat`` (key ``r``) file; :class:`StudyError` for others."""
     try:
-        if path.suffix == ".h5":
-            with h5py.File(path) as file:
-                key = "v" if "v" in file else next(iter(file))
-                return np.asarray(file[key])
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
-        return np.asarray(scipy_io.loadmat(path)["r"])
-    except (OSError, ValueError, KeyError, StopIteration, TypeError) as error:
-        raise StudyError(f"{path} is damaged, or no array of a perturbation: {error}") from error
+        array = read_h5(path) if path.suffix == ".h5" else read_mat(path) if path.suffix == ".mat" else np.load(path, allow_pickle=False)
+        return np.asarray(array, dtype=np.float32)
+    except StudyError:
+        raise
+    except Exception as error:  # what scipy, h5py and NumPy raise for damage is not theirs to list
+        raise StudyError(f"{path} is damaged, or no array of a perturbation ({type(error).__name__}: {error})") from error
+
+
+def read_h5(path: Path) -> np.ndarray:
+    """The array ``v`` of an HDF5 file, or its only one."""
+    h5py = need("h5py", what="reading .h5 files", package="h5py", extra="weights")
+    with h5py.File(path) as file:
+        return np.asarray(file["v" if "v" in file else next(iter(file))][()])
+
+
+def read_mat(path: Path) -> np.ndarray:
+    """The array ``r`` of a MATLAB file; in those of version 7.3 the axes lie the other way round."""
+    from regen_lib.weights import matconvnet
+
+    if matconvnet.is_hdf5(path):
+        h5py = need("h5py", what="reading .mat files of version 7.3", package="h5py", extra="weights")
+        with h5py.File(path) as file:
+            return np.asarray(file["r"][()]).T
+    return np.asarray(matconvnet.scipy_io.loadmat(path)["r"])
 
 
 def read_perturbation(path: Path, layout: Layout | None = None) -> tuple[Tensor, Threat]:
@@ -86,8 +97,10 @@ def read_perturbation(path: Path, layout: Layout | None = None) -> tuple[Tensor,
     :class:`StudyError` where its shape is not the layout's, or its norm none of the layout's.
     """
     layout = layout or layout_of(path)
-    array = torch.from_numpy(np.ascontiguousarray(read_array(path), dtype=np.float32)) * layout.factor
-    if array.ndim != len(layout.axes) or array.shape[layout.axes.index("C")] != 3 or min(s for s in array.shape if s > 3) < SIDE:
+    array = torch.from_numpy(np.ascontiguousarray(read_array(path))) * layout.factor
+    sizes = dict(zip(layout.axes, array.shape, strict=False))
+    right = array.ndim == len(layout.axes) and sizes["C"] == 3 and sizes.get("n", 1) == 1
+    if not right or min(sizes["H"], sizes["W"]) < SIDE:
         raise StudyError(f"{path}: an array of {tuple(array.shape)}, expected axes {layout.axes} with 3 colours and {SIDE} pixels or more")
     array = array.squeeze(0) if layout.axes[0] == "n" else array
     axes = layout.axes.replace("n", "")
@@ -122,6 +135,8 @@ def table(folder: Path, network: Path, images: Path, units: Path | None, count: 
     """Every released bank on a network, undefended and with ``units``, on the first ``count`` test images (None: all)."""
     model, test = load_network(network), load_images(images)["test"]
     test = test if count is None else test.first(count)
+    if tuple(test.pixels.shape[1:]) != (3, SIDE, SIDE):
+        raise StudyError(f"{images}: images of {tuple(test.pixels.shape[1:])}, but released perturbations are for (3, {SIDE}, {SIDE})")
     defended = {"undefended": model} | ({"ours": load_units(units, model)} if units else {})
     clean = {name: predict(each, test.pixels) for name, each in defended.items()}
     return evaluate("released", str(model.family), defended, clean, banks(folder), test, seed=0)

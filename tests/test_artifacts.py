@@ -146,9 +146,10 @@ def test_a_write_that_dies_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
     def die(self: Path, target: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(storage.Path, "replace", die)
-    with pytest.raises(KeyboardInterrupt):
-        save_perturbations(path, torch.zeros(1, 1, 2, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            save_perturbations(path, torch.zeros(1, 1, 2, 2))
     assert torch.equal(load_perturbations(path), torch.ones(1, 1, 2, 2))
 
 

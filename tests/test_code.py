@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from regen_lib.core import source
 from regen_lib.study import code
 from regen_lib.study.folder import prepare
 from regen_lib.study.stage import Stage, parsed
@@ -20,21 +21,21 @@ from tests.repository import REPOSITORY
 def test_prose_and_layout_do_not_count() -> None:
     one = '"""Doc."""\nimport os\n\n\ndef f(x: int) -> int:\n    """What f does."""\n    return x + 1  # why\n'
     two = '"""Another."""\nimport os\ndef f(x: int) -> int:\n    # why not\n    return (x +\n        1)\n'
-    assert code.plain(ast.parse(one)) == code.plain(ast.parse(two))
-    assert code.plain(ast.parse(one)) != code.plain(ast.parse(one.replace("+ 1", "+ 2")))
-    assert code.plain(ast.parse("def f():\n    'only this'\n")) == code.plain(ast.parse("def f():\n    pass\n"))
+    assert source.plain(ast.parse(one)) == source.plain(ast.parse(two))
+    assert source.plain(ast.parse(one)) != source.plain(ast.parse(one.replace("+ 1", "+ 2")))
+    assert source.plain(ast.parse("def f():\n    'only this'\n")) == source.plain(ast.parse("def f():\n    pass\n"))
 
 
 def test_a_module_counts_with_all_that_it_imports() -> None:
-    found = code.hashes({"regen_lib.attacks.sga"})
+    found = source.hashes({"regen_lib.attacks.sga"})
     assert {"regen_lib/attacks/sga.py", "regen_lib/attacks/_shared/loss_gradient.py", "regen_lib/core/errors.py"} <= set(found)
     assert not any("uap" in name or "defenses" in name or "study" in name for name in found)
-    assert code.files("numpy.linalg") == ()
+    assert source.files("numpy.linalg") == ()
 
 
 def test_imports_inside_functions_count_and_those_for_types_do_not() -> None:
-    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a.b\ndef f():\n    from c import d\n    import e\n"
-    assert code.imports(ast.parse(source)) == {"typing", "typing.TYPE_CHECKING", "c", "c.d", "e"}
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a.b\ndef f():\n    from c import d\n    import e\n"
+    assert source.imports(ast.parse(text)) == {"typing", "typing.TYPE_CHECKING", "c", "c.d", "e"}
 
 
 def test_names_in_parameters_are_modules() -> None:
@@ -121,7 +122,7 @@ def test_data_beside_a_module_count(tmp_path: Path) -> None:
     module, beside = tmp_path / "paper.py", tmp_path / "paper.csv"
     module.write_text("x = 1\n")
     beside.write_text("a\n1\n")
-    before = code.read(module)
-    code.read.cache_clear()
+    before = source.read(module)
+    source.read.cache_clear()
     beside.write_text("a\n2\n")
-    assert code.read(module)[0] != before[0]
+    assert source.read(module)[0] != before[0]

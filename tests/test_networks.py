@@ -85,7 +85,7 @@ def test_full_size_networks_are_torchvisions(name: str) -> None:
         network = build(name, task, **options)
     network = network.to_empty(device="cpu").eval()
     network.load_state_dict({"normalize.mean": torch.zeros(1, 3, 1, 1), "normalize.std": torch.ones(1, 3, 1, 1)}, strict=False)
-    place(network, ordered(reference.state_dict(), network, "test"), "test")
+    place(network, ordered(reference.state_dict(), network), "test")
     x = draw(1, 3, 224, 224)
     with torch.no_grad():
         torch.testing.assert_close(network(x), reference(x), rtol=1e-4, atol=1e-5)

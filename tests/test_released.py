@@ -80,11 +80,38 @@ def test_l2(tmp_path: Path) -> None:
         ("NAG/a.npy", np.full((200, 200, 3), 10.0), r"224 pixels or more"),
         ("mine/a.npy", np.full((224, 224, 3), 10.0), "whose layout is it"),
         ("NAG/a.npy", np.array([{}], object), "is damaged"),
+        ("NAG/a.npy", np.full((224, 224, 3), "x"), "no array of a perturbation"),
+        ("NAG/a.npy", np.full((3, 3, 3), 10.0), "224 pixels or more"),
+        ("GAP/a.npy", np.full((2, 3, 224, 224), 1.0), "expected axes nCHW"),
+        ("NAG/a.npy", np.full((224, 224, 3), np.nan), "norm nan"),
     ],
 )
 def test_wrong_files(tmp_path: Path, name: str, array: np.ndarray, reason: str) -> None:
     with pytest.raises(StudyError, match=reason):
         released.read_perturbation(write(tmp_path / name, array))
+
+
+def test_matlab_7_3(tmp_path: Path) -> None:
+    """HDF5 behind a block of text, with the axes the other way round."""
+    v, path = plane(224, 10), tmp_path / "precomputed/VGG-F.mat"
+    path.parent.mkdir()
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["r"] = v.permute(2, 1, 0).numpy().T
+    torch.testing.assert_close(released.read_perturbation(path)[0], v[None])
+
+
+@pytest.mark.parametrize("name", ["precomputed/empty.mat", "precomputed/struct.mat", "UAP/group.h5", "UAP/empty.h5", "NAG/empty.npy"])
+def test_files_without_an_array(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    if path.stem == "struct":
+        savemat(path, {"r": {"v": np.ones(3)}})
+    if path.stem == "group":
+        with h5py.File(path, "w") as file:
+            file.create_group("g")["v"] = np.ones(3)
+    with pytest.raises(StudyError, match=f"{path.name} is damaged, or no array"):
+        released.read_perturbation(path)
 
 
 def test_the_command_evaluates_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,3 +130,6 @@ def test_the_command_evaluates_a_folder(tmp_path: Path, capsys: pytest.CaptureFi
     assert "released/GAP, xi 16" in shown
     assert released.main([str(tmp_path / "nothing"), *arguments]) == 2
     assert "holds no .h5" in capsys.readouterr().err
+    save_images(tmp_path / "i.safetensors", {"test": Images(pixels[:, :1, :28, :28], torch.arange(6) % 4)})
+    assert released.main([str(tmp_path / "released"), *arguments]) == 2
+    assert "images of (1, 28, 28), but released perturbations are for (3, 224, 224)" in capsys.readouterr().err

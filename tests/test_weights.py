@@ -1,10 +1,13 @@
 """Weights from elsewhere, read from files that other writers made: safetensors, torch, scipy, and a protocol buffer encoded by hand."""
 
 import pickle
+import random
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -104,27 +107,92 @@ def test_caffe_batch_norm_and_scale(tmp_path: Path) -> None:
         caffe.read(path, network)
 
 
-@pytest.mark.parametrize("later", [False, True])
-def test_matconvnet(tmp_path: Path, *, later: bool) -> None:
-    network, other = tiny(), build("vgg_f", TASK, **SMALL)
-    cells = []
+Layers = list[tuple[str, np.ndarray, np.ndarray]]
+
+
+def matconvnet_layers(network: nn.Module) -> Layers:
+    """Name, filters and biases as MatConvNet has them: [height, width, inputs, filters]."""
+    found = []
     for name, module in network.named_modules():
-        if not isinstance(module, nn.Conv2d | nn.Linear):
-            continue
-        weight = module.weight.detach()
-        if weight.ndim == 2:
-            side = int((weight.shape[1] // 16) ** 0.5) if name == "fc6" else 1  # fc6's filters are as large as its input
-            weight = weight.unflatten(1, (-1, side, side))
-        filters, biases = weight.permute(2, 3, 1, 0).numpy(), module.bias.detach().numpy()[None]
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            weight = module.weight.detach()
+            if weight.ndim == 2:
+                side = int((weight.shape[1] // 16) ** 0.5) if name == "fc6" else 1  # fc6's filters are as large as its input
+                weight = weight.unflatten(1, (-1, side, side))
+            assert module.bias is not None
+            found.append((name, weight.permute(2, 3, 1, 0).numpy(), module.bias.detach().numpy()[None]))
+    return found
+
+
+def save_mat(path: Path, layers: Layers, *, later: bool, **options: bool) -> None:
+    """As SciPy writes it, with a layer of neither after each."""
+    cells: list[dict[str, object]] = []
+    for name, filters, biases in layers:
         pair = np.empty((1, 2), object)
         pair[0, 0], pair[0, 1] = filters, biases
         cells += [{"name": name, "type": "conv", **({"weights": pair} if later else {"filters": filters, "biases": biases})}]
         cells += [{"name": f"relu_{name}", "type": "relu"}]
-    layers = np.empty((1, len(cells)), object)
-    layers[0] = cells
-    savemat(tmp_path / "net.mat", {"layers": layers})
+    row = np.empty((1, len(cells)), object)
+    row[0] = cells
+    savemat(path, {"layers": row}, **options)
+
+
+def save_mat73(path: Path, layers: Layers, *, later: bool) -> None:
+    """As MATLAB writes version 7.3: HDF5 behind a block of text, cells as references, texts as numbers, axes reversed."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        cells = []
+        for name, filters, biases in layers:
+            for title, arrays in ((name, (filters, biases)), (f"relu_{name}", ())):
+                layer = file.create_group(f"#refs#/{title}")
+                layer["name"] = np.array([[ord(letter)] for letter in title], np.uint16)
+                if arrays and later:
+                    for part, array in zip("wb", arrays, strict=True):
+                        file[f"#refs#/{title}_{part}"] = array.T
+                    parts = [[file[f"#refs#/{title}_{part}"].ref] for part in "wb"]
+                    layer.create_dataset("weights", data=np.array(parts, h5py.ref_dtype), dtype=h5py.ref_dtype)
+                elif arrays:
+                    layer["filters"], layer["biases"] = (array.T for array in arrays)
+                cells.append([layer.ref])
+        file.create_dataset("layers", data=np.array(cells, h5py.ref_dtype), dtype=h5py.ref_dtype)
+    with path.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
+
+
+@pytest.mark.parametrize("write", [save_mat, save_mat73])
+@pytest.mark.parametrize("later", [False, True])
+def test_matconvnet(tmp_path: Path, write: Callable[..., None], *, later: bool) -> None:
+    network, other = tiny(), build("vgg_f", TASK, **SMALL)
+    write(tmp_path / "net.mat", matconvnet_layers(network), later=later)
     load_weights(other, str(tmp_path / "net.mat"))
     assert same(network, other)
+
+
+@pytest.mark.parametrize("form", ["compressed", "7.3", ".pth"])
+def test_damage_is_named_whatever_the_parser_makes_of_it(tmp_path: Path, form: str) -> None:
+    """Flipped bytes and cuts: refused with the path, or, where a format has no checksum, read as numbers; never a raw error."""
+    network, draws = tiny(), random.Random(form)
+    path = tmp_path / ("net.pth" if form == ".pth" else "net.mat")
+    if form == ".pth":
+        torch.save(network.state_dict(), path)
+    elif form == "7.3":
+        save_mat73(path, matconvnet_layers(network), later=True)
+    else:
+        save_mat(path, matconvnet_layers(network), later=True, do_compression=True)
+    whole, refused = path.read_bytes(), list[str]()
+    cuts = [whole[: int(len(whole) * share)] for share in (0, 0.01, 0.1, 0.5, 0.9, 0.999)]
+    flips = [flipped(whole, draws.randrange(len(whole))) for _ in range(8)]
+    for data in [*cuts, *flips]:
+        path.write_bytes(data)
+        try:
+            load_weights(tiny(), str(path))
+        except StudyError as error:
+            refused.append(str(error))
+    assert all(message.startswith(str(path)) for message in refused)
+    assert len(refused) >= len(cuts) - 1 + (0 if form == "7.3" else len(flips) - 3)  # zip's and MATLAB's padding may be anything
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -144,6 +212,59 @@ def test_files_with_names(tmp_path: Path, suffix: str, *, ours: bool) -> None:
     assert same(network, other)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_wrapped_and_nested_names(tmp_path: Path, suffix: str) -> None:
+    """As ``DataParallel`` and training scripts leave them."""
+    network, other = tiny("squeezenet"), build("squeezenet", TASK)
+    state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    path = tmp_path / f"net{suffix}"
+    torch.save({"epoch": 3, "state_dict": state}, path) if suffix == ".pth" else save_file(state, path)
+    load_weights(other, str(path))
+    assert same(network, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int32])
+def test_numbers_that_are_no_weights(tmp_path: Path, dtype: torch.dtype) -> None:
+    network, path = tiny("squeezenet"), tmp_path / "net.pth"
+    torch.save({name: tensor.to(dtype) for name, tensor in network.state_dict().items()}, path)
+    with pytest.raises(StudyError, match=f"holds {dtype}: expected floating-point numbers"):
+        load_weights(tiny("squeezenet"), str(path))
+
+
+def test_a_compressed_archive_is_no_file_of_torchs(tmp_path: Path) -> None:
+    """A few bytes could ask for any memory."""
+    path = tmp_path / "net.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(10_000_000))
+    with pytest.raises(StudyError, match="compressed"):
+        load_weights(tiny(), str(path))
+
+
+CAFFE_ORDER = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_googlenet_without_its_auxiliary_heads(tmp_path: Path, *, old: bool) -> None:
+    """bvlc_googlenet's names and order: loss1 stands after inception 4a, loss2 after 4d, loss3 is the network's own."""
+    options = {"width": 0.0625, "stem": (7, 2)}
+    network, other = build("googlenet", TASK, **options).eval(), build("googlenet", TASK, **options)
+    layers: list[tuple[str, str, list[Tensor]]] = []
+    names = ["conv1/7x7_s2", "conv2/3x3_reduce", "conv2/3x3"]
+    names += [f"inception_{module}/{part}" for module in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b") for part in CAFFE_ORDER]
+    modules = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for index, (name, module) in enumerate(zip([*names, "loss3/classifier"], modules, strict=True)):
+        module.weight.data, module.bias.data = draw(*module.weight.shape, seed=index), draw(len(module.bias), seed=-index - 1)
+        weight = module.weight.flip(1) if name.startswith("conv1/") else module.weight
+        layers.append((name, "Convolution", [weight.detach().contiguous(), module.bias.detach()]))
+        head = {"inception_4a/pool_proj": "loss1", "inception_4d/pool_proj": "loss2"}.get(name)
+        if head:
+            layers += [(f"{head}/{part}", "InnerProduct", [draw(5, 7), draw(5)]) for part in ("conv", "fc", "classifier")]
+    path = tmp_path / "bvlc_googlenet.caffemodel"
+    path.write_bytes(caffemodel(layers, old=old))
+    load_weights(other, str(path))
+    assert same(network, other)
+
+
 class Evil:
     def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return print, ("run",)
@@ -154,11 +275,18 @@ class Evil:
     [
         ("a.bin", b"", "weights come as"),
         ("a.pth", pickle.dumps(Evil()), "no state_dict of plain tensors"),
-        ("a.safetensors", b"12", "truncated or no safetensors"),
-        ("a.caffemodel", caffemodel([("c", "Convolution", [draw(3, 3, 3, 3)])], old=False)[:-9], "truncated or no .caffemodel"),
+        ("a.pth", b"<!DOCTYPE html><title>404</title>", "no state_dict of plain tensors"),
+        ("a.safetensors", b"12", "truncated, damaged or no .safetensors file"),
+        ("a.caffemodel", caffemodel([("c", "Convolution", [draw(3, 3, 3, 3)])], old=False)[:-9], "truncated: it ends within a field"),
         ("a.caffemodel", message(1, b"only a name"), "no layers with weights"),
         ("a.caffemodel", caffemodel([("c", "Convolution", [draw(3, 3, 3, 3)])], old=False), "does not fit conv1"),
-        ("a.mat", b"MATLAB", "no MatConvNet network"),
+        ("a.caffemodel", b"\x80" * 2_000_000, "a number does not end"),
+        ("a.caffemodel", b"\x08\x01" * 5_000_000, "more than 200,000 fields"),
+        ("a.caffemodel", message(100, message(7, message(7, message(1, b"\x01" * 2_000_000)))), "more than 200,000 fields"),
+        ("a.caffemodel", varint(100 << 3 | 2) + varint(2**62), "truncated: it ends within a field"),
+        ("a.caffemodel", message(100, message(7, varint(1 << 3) + varint(2**63) + message(5, b"1234"))), "no .caffemodel file"),
+        ("a.mat", b"MATLAB", "no .mat file"),
+        ("a.mat", b"\x89HDF\r\n\x1a\n", "no .mat file"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -181,3 +309,13 @@ def test_too_few_and_not_finite(tmp_path: Path) -> None:
     path.write_bytes(caffemodel(layers, old=False))
     with pytest.raises(StudyError, match=r"conv3\.bias holds NaN"):
         load_weights(tiny(), str(path))
+
+
+def test_a_damaged_download_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch checks what it downloads, and not what it downloaded before."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    kept = tmp_path / "checkpoints/squeezenet1_0-b66bff10.pth"
+    kept.parent.mkdir()
+    torch.save(tiny("squeezenet").state_dict(), kept)
+    with pytest.raises(StudyError, match=f"{kept.name} is damaged: delete it"):
+        load_weights(tiny("squeezenet"), "torchvision")

@@ -10,7 +10,7 @@ from torch import Tensor
 from regen_lib.core import processes
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
-from regen_lib.core.storage import read_tensors, write_tensors
+from regen_lib.core.storage import opened, write_tensors
 
 SMALL = 32 * 32  # pixels
 
@@ -72,8 +72,18 @@ def save_images(path: Path, splits: dict[str, Images]) -> None:
 
 
 def load_images(path: Path) -> dict[str, Images]:
-    """Read the splits of a data set."""
-    tensors, _ = read_tensors(path, "images")
-    names = sorted({key.split(".")[0] for key in tensors})
+    """Read the splits of a data set; :class:`StudyError` for a damaged file, or one that holds anything else."""
     device = torch.get_default_device()
-    return {name: Images(tensors[f"{name}.pixels"], tensors[f"{name}.labels"].to(device)) for name in names}
+    with opened(path, "images") as (tensors, _):
+        names = sorted({key.split(".")[0] for key in tensors})
+        if not names or len(tensors) != 2 * len(names):
+            raise StudyError(f"it holds {', '.join(sorted(tensors)) or 'nothing'}: expected pixels and labels of each split")
+        return {name: split(tensors[f"{name}.pixels"], tensors[f"{name}.labels"], device) for name in names}
+
+
+def split(pixels: Tensor, labels: Tensor, device: torch.device) -> Images:
+    """One split as it was kept, its labels on ``device``; :class:`StudyError` for other types or shapes."""
+    right = pixels.ndim == 4 and pixels.dtype == torch.uint8 and labels.shape == pixels.shape[:1] and labels.dtype == torch.int64
+    if not right or bool((labels < 0).any()):
+        raise StudyError("a split is not uint8 pixels [N, C, H, W] with int64 labels [N], none negative")
+    return Images(pixels, labels.to(device))

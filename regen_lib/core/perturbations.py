@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.storage import read_tensors, weights_hash, write_tensors
+from regen_lib.core.storage import check_finite, opened, weights_hash, write_tensors
 
 
 def save_perturbations(path: Path, perturbations: Tensor, **origin: Any) -> None:
@@ -19,11 +19,18 @@ def save_perturbations(path: Path, perturbations: Tensor, **origin: Any) -> None
 
 
 def load_perturbations(path: Path) -> Tensor:
-    """Read synthetic perturbations ``[n, C, H, W]``; :class:`StudyError` where a value is not finite."""
-    perturbations = read_tensors(path, "perturbations")[0]["perturbations"]
-    if not bool(perturbations.isfinite().all()):
-        raise StudyError(f"{path} holds NaN or infinity: delete the file and run `dvc repro`")
+    """Read synthetic perturbations ``[n, C, H, W]``; :class:`StudyError` for a damaged file, or where a value is not finite."""
+    with opened(path, "perturbations") as (tensors, _):
+        perturbations = tensors["perturbations"]
+        check_stack(perturbations)
     return perturbations.to(torch.get_default_device())
+
+
+def check_stack(v: Tensor) -> None:
+    """:class:`StudyError` unless ``v`` is float32 ``[K, C, H, W]``, K at least 1, and finite."""
+    if v.ndim != 4 or v.dtype != torch.float32 or not len(v):
+        raise StudyError(f"perturbations of shape {tuple(v.shape)}, {v.dtype}: expected float32 [K, C, H, W] with K > 0")
+    check_finite({"perturbations": v})
 
 
 NORM_SLACK = 1e-5  # relative: float32 rounding of a projection
@@ -45,8 +52,8 @@ class Threat:
             raise StudyError(f"norm {self.norm!r}: give math.inf (or torch.inf) or 2, no other norm is defined here")
         if not isinstance(self.xi, Real) or not isinstance(self.target, Real):
             raise StudyError(f"xi {self.xi!r} and target {self.target!r}: give numbers")
-        if not (self.xi > 0 and 0 < self.target <= 1):
-            raise StudyError(f"xi {self.xi} must be positive and target {self.target} in (0, 1]")
+        if not (0 < self.xi < math.inf and 0 < self.target <= 1):
+            raise StudyError(f"xi {self.xi} must be positive and finite, and target {self.target} in (0, 1]")
 
     def size(self, perturbations: Tensor) -> Tensor:
         """The norm of each perturbation: ``[K, C, H, W]`` to ``[K]``, in pixels."""
@@ -83,11 +90,10 @@ class Bank:
     gradients: float = 0.0
 
     def __post_init__(self) -> None:
-        v = self.perturbations
-        if v.ndim != 4 or v.dtype != torch.float32 or not len(v):
-            raise StudyError(f"bank of shape {tuple(v.shape)}, {v.dtype}: expected float32 [K, C, H, W] with K > 0")
-        if not bool(v.isfinite().all()):
-            raise StudyError(f"bank of {self.attack} for {self.network} holds NaN or infinity: make it again")
+        try:
+            check_stack(self.perturbations)
+        except StudyError as error:
+            raise StudyError(f"bank of {self.attack} for {self.network}: {error}") from error
         if self.measured > self.threat.xi * (1 + NORM_SLACK):
             raise StudyError(f"bank of {self.attack} for {self.network}: norm {self.measured:.6g} exceeds xi {self.threat.xi:g}")
 
@@ -119,22 +125,21 @@ def save_bank(path: Path | str, bank: Bank) -> None:
 
 
 def load_bank(path: Path | str, *, network: nn.Module | None = None, shape: tuple[int, int, int] | None = None) -> Bank:
-    """Read a bank, checked: finite, within its xi, and where given, of ``shape`` ``(C, H, W)`` and made for ``network``.
+    """Read a bank, checked: whole, finite, within its xi, and where given, of ``shape`` ``(C, H, W)`` and made for ``network``.
 
     :class:`StudyError` otherwise.
     """
-    tensors, metadata = read_tensors(Path(path), "bank")
-    threat = Threat(float(metadata["threat"]["norm"]), metadata["threat"]["xi"], metadata["threat"]["target"])
-    fields = {key: metadata[key] for key in ("attack", "network", "network_hash", "seed", "gradients")}
-    fields |= {"fooling": tuple(metadata["fooling"]), "history": tuple(metadata["history"])}
-    try:
+    with opened(Path(path), "bank") as (tensors, metadata):
+        threat = Threat(float(metadata["threat"]["norm"]), metadata["threat"]["xi"], metadata["threat"]["target"])
+        fields = {key: metadata[key] for key in ("attack", "network", "network_hash", "seed", "gradients")}
+        fields |= {"fooling": tuple(metadata["fooling"]), "history": tuple(metadata["history"])}
         bank = Bank(tensors["perturbations"].to(torch.get_default_device()), threat, **fields)
-    except StudyError as error:
-        raise StudyError(f"{path}: {error}") from error
-    if not math.isclose(bank.measured, metadata["xi_measured"], rel_tol=1e-6):
-        raise StudyError(f"{path}: norm {bank.measured:g}, but {metadata['xi_measured']:g} was written: make it again")
-    if shape is not None and tuple(bank.perturbations.shape[1:]) != tuple(shape):
-        raise StudyError(f"{path}: perturbations of {tuple(bank.perturbations.shape[1:])}, images of {tuple(shape)}")
-    if network is not None and weights_hash(network) != bank.network_hash:
-        raise StudyError(f"{path}: made for other weights of {bank.network}: run `dvc repro` to make bank and network agree")
+        if len(bank.fooling) != len(bank):
+            raise StudyError(f"{len(bank.fooling)} fooling ratios of {len(bank)} perturbations")
+        if not math.isclose(bank.measured, metadata["xi_measured"], rel_tol=1e-6):
+            raise StudyError(f"norm {bank.measured:g}, but {metadata['xi_measured']:g} was written")
+        if shape is not None and tuple(bank.perturbations.shape[1:]) != tuple(shape):
+            raise StudyError(f"perturbations of {tuple(bank.perturbations.shape[1:])}, images of {tuple(shape)}")
+        if network is not None and weights_hash(network) != bank.network_hash:
+            raise StudyError(f"made for other weights of {bank.network}")
     return bank

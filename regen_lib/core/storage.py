@@ -1,12 +1,14 @@
-"""How everything in ``data/`` is written and read back: safetensors with JSON metadata, whole or not at all.
+"""How everything in ``data/`` is written and read back: safetensors with JSON metadata and a hash of it all, whole or not at all.
 
 What a bank, a network or a set of units adds to this stands beside the thing itself.
 """
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -18,55 +20,126 @@ from torch import Tensor, nn
 
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
+from regen_lib.core.replacing import replace_bytes, replacing
 from regen_lib.core.wrappers import bare
 
-FORMAT = 1
+FORMAT = 2
 KEY = "regen_lib"  # one key: safetensors writes several in no fixed order
+UNSEALED = "0" * 64  # in the place of the hash, until all else is written
+OPENING = '{"sha256": "'  # how the metadata begin, the hash follows
+MARK = json.dumps(OPENING)[1:-1].encode()  # the same, as a JSON header quotes it
+LARGE = 2**20  # bytes: a file from this size on is hashed once a process
+REMEDY = "delete it and run `dvc repro` (if it comes back so, run the stage that makes it with `dvc repro --single-item --force`)"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to a temporary name, then rename: a kill leaves the old file or the new one, never half of one.
-
-    Of several processes that come here together the first one writes, the others wait for it.
-    """
+    """Write ``data`` whole or not at all. Of several processes that come here together the first one writes, the others wait for it."""
     if processes.rank() == 0:
         replace_bytes(path, data)
     processes.wait()
 
 
-def replace_bytes(path: Path, data: bytes) -> None:
-    """Write to a temporary name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
 def write_tensors(path: Path, kind: str, tensors: dict[str, Tensor], **metadata: Any) -> None:
     """Write named tensors of one ``kind`` with JSON-able ``metadata``; the same content gives the same bytes."""
-    text = json.dumps({"format": FORMAT, "kind": kind, **metadata}, sort_keys=True)
-    plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, {KEY: text}))
+    if processes.rank() == 0:
+        plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+        with replacing(path) as file:
+            file.write(save(plain, {KEY: unsealed(kind, **metadata)}))
+            seal(file)
+    processes.wait()
+
+
+def unsealed(kind: str, **metadata: Any) -> str:
+    """The metadata of a file that is not sealed yet."""
+    return OPENING + UNSEALED + '", ' + json.dumps({"format": FORMAT, "kind": kind, **metadata}, sort_keys=True)[1:]
+
+
+def seal(file: BufferedRandom) -> None:
+    """Put the hash of a safetensors file into its metadata, which :func:`unsealed` made."""
+    place, digest = content(file)
+    file.seek(place)
+    file.write(digest.encode())
+
+
+def content(file: BufferedRandom | BufferedReader) -> tuple[int, str]:
+    """Where a safetensors file keeps its hash, and the SHA-256 of all other bytes: tensors, their names, types, shapes, and metadata."""
+    file.seek(0)
+    size = file.read(8)
+    header = size + file.read(int.from_bytes(size, "little"))
+    place = header.index(MARK) + len(MARK)
+    rest = hashlib.sha256(header[:place] + header[place + len(UNSEALED) :])
+    return place, hashlib.file_digest(file, lambda: rest).hexdigest()
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`write_tensors` wrote, to the CPU. The file is mapped: of a large tensor, memory holds what is being used.
 
-    :class:`StudyError` for a missing, truncated, foreign (a pickle, say) or newer file, or one of another ``kind``.
+    :class:`StudyError` for a missing, damaged, foreign (a pickle, say), older or newer file, or one of another ``kind``.
     """
-    if not path.is_file():
-        raise StudyError(f"{path} is missing: run the stage that makes it (`dvc repro` makes all, `dvc dag` shows which)")
+    check_readable(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
             metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))
-    except (SafetensorError, ValueError) as error:
-        remedy = "only safetensors files are read, nothing is unpickled; delete it and run `dvc repro`"
-        raise StudyError(f"{path} is truncated or no safetensors file ({error}): {remedy}") from error
-    if (metadata.get("format"), metadata.get("kind")) != (FORMAT, kind):
-        found = f"kind {metadata.get('kind')!r} in format {metadata.get('format')!r}"
-        raise StudyError(f"{path}: {found}, expected kind {kind!r} in format {FORMAT!r}: make it again with `dvc repro`")
-    return tensors, {key: value for key, value in metadata.items() if key not in ("format", "kind")}
+        found = {key: metadata.pop(key, None) for key in ("sha256", "format", "kind")}
+    except (SafetensorError, OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise StudyError(f"{path} is truncated or no safetensors file ({error}); nothing is unpickled: {REMEDY}") from error
+    if (found["format"], found["kind"]) != (FORMAT, kind):
+        said = f"kind {found['kind']!r} in format {found['format']!r}, expected kind {kind!r} in format {FORMAT!r}"
+        raise StudyError(f"{path}: {said}: {REMEDY}")
+    if found["sha256"] != checksum(path):
+        raise StudyError(f"{path} is damaged, its content is not what was written: {REMEDY}")
+    return tensors, metadata
+
+
+def check_readable(path: Path) -> None:
+    """:class:`StudyError` for a file that is missing, none at all (a folder, a pipe, a link to itself), or not to be read."""
+    try:
+        if path.is_file():
+            path.open("rb").close()
+            return
+        state = "is no file" if path.is_symlink() or path.exists() else "is missing"
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror}") from error
+    raise StudyError(f"{path} {state}: run the stage that makes it (`dvc repro` makes all, `dvc dag` shows which)")
+
+
+@contextmanager
+def opened(path: Path, kind: str) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
+    """What :func:`read_tensors` reads, for a block that builds something of it.
+
+    What the block cannot use (a name or key that is missing, a type, a shape) becomes a :class:`StudyError` with path and remedy.
+    """
+    tensors, metadata = read_tensors(path, kind)
+    try:
+        yield tensors, metadata
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}: {REMEDY}") from error
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise StudyError(f"{path} does not hold what a file of {kind} holds ({type(error).__name__}: {error}): {REMEDY}") from error
+
+
+def checksum(path: Path) -> str:
+    """The hash of a file's content."""
+    state = path.stat()
+    if state.st_size < LARGE:
+        return checksum_of(path)
+    return remembered(path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def remembered(path: Path, *_state: int) -> str:
+    """The hash of a large file in that state."""
+    return checksum_of(path)
+
+
+def checksum_of(path: Path) -> str:
+    """The hash of a file's content, read now; nothing for one that has no place for it."""
+    with path.open("rb") as file:
+        try:
+            return content(file)[1]
+        except ValueError:
+            return ""
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -75,23 +148,34 @@ def weights_hash(network: nn.Module) -> str:
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names, shapes and bytes of named tensors."""
+    """SHA-256 over the names, shapes and bytes of named tensors; a large tensor is not copied."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load ``tensors`` into ``module``; :class:`StudyError` where names or shapes differ or a value is not finite."""
-    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not bool(tensor.isfinite().all())]
-    if bad:
-        raise StudyError(f"{path}: {bad[0]} holds NaN or infinity: delete the file and run `dvc repro`")
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise StudyError(f"{path} does not fit {type(module).__name__}: {error}") from error
+def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load ``tensors`` into ``module``; :class:`StudyError` where names, shapes or types differ or a value is not finite."""
+    wanted = module.state_dict()
+    if other := sorted(wanted.keys() ^ tensors.keys()):
+        there = "only in the file" if other[0] in tensors else "missing"
+        raise StudyError(f"it does not fit {type(module).__name__}: {other[0]} is {there}")
+    for name, tensor in tensors.items():
+        place = wanted[name]
+        if (tensor.shape, tensor.dtype) != (place.shape, place.dtype):
+            found, expected = (f"{t.dtype} {tuple(t.shape)}" for t in (tensor, place))
+            raise StudyError(f"it does not fit {type(module).__name__}: {name} is {found}, expected {expected}")
+    check_finite(tensors)
+    module.load_state_dict(tensors)
+
+
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """:class:`StudyError` for a value that is not finite."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise StudyError(f"{name} holds NaN or infinity")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

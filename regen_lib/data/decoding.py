@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BufferedRandom
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -22,7 +23,8 @@ from torchvision.transforms.v2.functional import center_crop
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
-from regen_lib.core.storage import FORMAT, KEY, replace_bytes
+from regen_lib.core.replacing import replace_bytes
+from regen_lib.core.storage import KEY, seal, unsealed
 from regen_lib.data.image_file import CROP, WORKERS, Form, UndecodableError, pixels, read
 from regen_lib.data.image_folder import ImageFolder
 from regen_lib.data.listing import Listing
@@ -120,7 +122,7 @@ def prepare(raw: Path, target: Path, *, validation: int, seed: int, **options: A
     """
     source = ImageFolder.of(raw, validation, seed, options)
     plan = source.plan()
-    metadata = {"format": FORMAT, "kind": "images", "source": source.record(), "stream": plan.pop("stream").hash()}
+    metadata = unsealed("images", source=source.record(), stream=plan.pop("stream").hash())
     begin = -(-len(header(metadata, {split: len(found) for split, found in plan.items()})) // BLOCK) * BLOCK
     folder = target.with_name(f"{target.name}.parts")
     parts = divided(plan, source.form, begin, folder)
@@ -192,12 +194,12 @@ def settle(parts: Sequence[Part]) -> None:
         place += len(note["labels"])
 
 
-def header(metadata: Mapping[str, Any], counts: Mapping[str, int]) -> bytes:
+def header(metadata: str, counts: Mapping[str, int]) -> bytes:
     """What a safetensors file begins with: the length of a JSON text, the text with each array's type, shape and place.
 
     The pixels of all splits come first, then all labels. safetensors' own writer would want all of it in memory.
     """
-    text: dict[str, Any] = {"__metadata__": {KEY: json.dumps(metadata, sort_keys=True)}}
+    text: dict[str, Any] = {"__metadata__": {KEY: metadata}}
     offset = 0
     for name, dtype, size, shape in (("pixels", "U8", EACH, [3, CROP, CROP]), ("labels", "I64", 8, [])):
         for split, count in counts.items():
@@ -207,7 +209,7 @@ def header(metadata: Mapping[str, Any], counts: Mapping[str, int]) -> bytes:
     return len(data).to_bytes(8, "little") + data
 
 
-def assemble(target: Path, parts: Sequence[Part], metadata: Mapping[str, Any], begin: int) -> None:
+def assemble(target: Path, parts: Sequence[Part], metadata: str, begin: int) -> None:
     """Put labels behind the pixels and the header before them, and rename the file to ``target``.
 
     What was written is read again: :class:`StudyError` where it is not what was decoded.
@@ -222,10 +224,11 @@ def assemble(target: Path, parts: Sequence[Part], metadata: Mapping[str, Any], b
     }
     with parts[0].file.open("r+b") as file:
         write_ends(file, header(metadata, {split: len(found) for split, found in labels.items()}), labels, begin)
+        seal(file)
     parts[0].file.replace(target)
 
 
-def write_ends(file: BinaryIO, head: bytes, labels: Mapping[str, Sequence[int]], begin: int) -> None:
+def write_ends(file: BufferedRandom, head: bytes, labels: Mapping[str, Sequence[int]], begin: int) -> None:
     """The header, padded with spaces to ``begin`` bytes, and the labels, int64, where the pixels end."""
     length = begin - 8
     file.write(length.to_bytes(8, "little") + head[8:].ljust(length))

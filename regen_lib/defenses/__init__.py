@@ -138,8 +138,6 @@ def build(name: str, network: "nn.Module", data: Path, family: str) -> "nn.Modul
 
         return load_units(data / "units" / name / f"{family}.safetensors", network)
     module = find(name)
-    from regen_lib.defenses._shared.base import fill_defense, read_defense
+    from regen_lib.defenses._shared.base import load_defense
 
-    path = data / "defenses" / name / f"{family}.safetensors"
-    tensors, options = read_defense(path, name, network)
-    return fill_defense(getattr(module, name)(network, **options), tensors, path)
+    return load_defense(data / "defenses" / name / f"{family}.safetensors", name, network, getattr(module, name))

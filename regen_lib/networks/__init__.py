@@ -47,14 +47,14 @@ def save_network(path: Path, name: str, network: "nn.Module", task: "Task", opti
 
 
 def load_network(path: Path | str) -> "nn.Module":
-    """Read a network: in evaluation mode, frozen, in the study's memory format."""
+    """Read a network: in evaluation mode, frozen, in the study's memory format. :class:`StudyError` for a damaged file."""
     from regen_lib.core.devices import memory_format
-    from regen_lib.core.storage import fill, read_tensors
+    from regen_lib.core.storage import fill, opened
     from regen_lib.networks.blocks import Task
 
-    tensors, metadata = read_tensors(path := Path(path), "network")
-    task = metadata["task"]
-    task = Task(tuple(task["shape"]), task["classes"], tuple(task["mean"]), tuple(task["std"]))
-    network = build(metadata["network"], task, **metadata["options"])
-    fill(network, tensors, path)
+    with opened(Path(path), "network") as (tensors, metadata):
+        task = metadata["task"]
+        task = Task(tuple(task["shape"]), task["classes"], tuple(task["mean"]), tuple(task["std"]))
+        network = build(metadata["network"], task, **metadata["options"])
+        fill(network, tensors)
     return network.eval().requires_grad_(False).to(memory_format=memory_format())

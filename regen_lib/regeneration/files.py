@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.storage import fill, read_tensors, weights_hash, write_tensors
+from regen_lib.core.storage import fill, opened, weights_hash, write_tensors
 from regen_lib.regeneration.unit import Layers, regenerate, units
 
 
@@ -17,12 +17,17 @@ def save_units(path: Path | str, defended: nn.Module, *, network: nn.Module, lay
 
 
 def load_units(path: Path | str, network: nn.Module) -> nn.Module:
-    """The defended network: ``network`` with the units of ``path``. :class:`StudyError` for units of other weights."""
-    tensors, metadata = read_tensors(path := Path(path), "units")
-    if metadata["network_hash"] != weights_hash(network):
-        raise StudyError(f"{path}: units trained for other weights: run `dvc repro` to make network and units agree")
-    fresh = torch.Generator()
-    defended = regenerate(network, metadata["layers"], ratio=metadata["ratio"], width=metadata["width"], generator=fresh)
-    for layer, unit in units(defended).items():
-        fill(unit, {key.split("|")[1]: t for key, t in tensors.items() if key.split("|")[0] == layer}, path)
+    """The defended network: ``network`` with the units of ``path``. :class:`StudyError` for a damaged file, or units of other weights."""
+    with opened(Path(path), "units") as (tensors, metadata):
+        if metadata["network_hash"] != weights_hash(network):
+            raise StudyError("units trained for other weights of the network")
+        shape = {key: metadata[key] for key in ("ratio", "width")}
+        defended = regenerate(network, metadata["layers"], **shape, generator=torch.Generator())
+        placed = units(defended)
+        parts: dict[str, dict[str, Tensor]] = {layer: {} for layer in placed}
+        for key, tensor in tensors.items():
+            layer, _, name = key.partition("|")
+            parts[layer][name] = tensor
+        for layer, unit in placed.items():
+            fill(unit, parts[layer])
     return defended.eval().requires_grad_(False)

@@ -7,11 +7,9 @@ Networks, attacks and defences, which are found by name, count where a stage's p
 """
 
 import ast
-import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,11 @@ import nbformat
 from dvc.repo import Repo
 
 from regen_lib.attacks import ATTACKS
+from regen_lib.core.source import digest, hashes, imports, plain
 from regen_lib.defenses import RIVALS
 from regen_lib.networks import NETWORKS
 from regen_lib.study.stage import CODE, Stage, parsed, replace
 
-PACKAGE = Path(__file__).parents[1]
 REPORT = "regen_lib.study.report.readme"  # what `python -m regen_lib.study report` runs
 BY_NAME = {"attacks": ATTACKS, "networks": NETWORKS, "defenses": RIVALS}
 
@@ -92,64 +90,3 @@ def kind_of(key: str) -> str | None:
     if last.endswith(("network", "networks")):
         return "networks"
     return "defenses" if last.endswith(("defense", "defenses", "rivals", "built_on")) else None
-
-
-def hashes(modules: set[str]) -> dict[str, str]:
-    """A hash of each module of this package that importing ``modules`` can run, directly or through others."""
-    seen: dict[str, str] = {}
-    todo = sorted(modules)
-    while todo:
-        for file in files(todo.pop()):
-            if (name := str(file.relative_to(PACKAGE.parent))) not in seen:
-                seen[name], needs = read(file)
-                todo += needs
-    return seen
-
-
-@cache
-def read(file: Path) -> tuple[str, tuple[str, ...]]:
-    """The hash of a module's code, with the data that lie beside it under its name (paper.csv), and what it imports."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    needs = tuple(sorted(imports(tree)))
-    beside = sorted(path for path in file.parent.glob(f"{file.stem}.*") if path.suffix != ".py" and path.is_file())
-    return digest("\n".join([plain(tree), *(path.read_text(encoding="utf-8") for path in beside)])), needs
-
-
-@cache
-def files(module: str) -> tuple[Path, ...]:
-    """The files that importing ``module`` runs: the module's own and the packages' above it; none for another package's.
-
-    The package's own ``__init__`` is left out: it only knows where the public names are.
-    """
-    parts = module.split(".")
-    if parts[0] != PACKAGE.name:
-        return ()
-    found = []
-    for end in range(2, len(parts) + 1):
-        base = PACKAGE.parent.joinpath(*parts[:end])
-        found += [path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()]
-    return tuple(found)
-
-
-def imports(tree: ast.AST) -> set[str]:
-    """Names of the modules that code imports, at once or inside a function; imports for type checkers alone do not count."""
-    if isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.unparse(tree.test):
-        return set()
-    if isinstance(tree, ast.Import):
-        return {alias.name for alias in tree.names}
-    if isinstance(tree, ast.ImportFrom) and tree.module:
-        return {tree.module, *(f"{tree.module}.{alias.name}" for alias in tree.names)}
-    return set().union(*(imports(child) for child in ast.iter_child_nodes(tree)))
-
-
-def plain(tree: ast.AST) -> str:
-    """Code as text without docstrings, comments and layout."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
-
-
-def digest(text: str) -> str:
-    """The first half of a SHA-256: enough to tell versions of one file apart, and short enough to compare by eye."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -25,7 +25,7 @@ def prepare(folder: Path, base: Path, profile: Path, *, raw: bool = True) -> Non
     replace(folder / "params.yaml", yaml.safe_dump(params, sort_keys=False))
     load_params(folder / "params.yaml", deep=True)
     replace(folder / ".dvc/config", CONFIG)
-    replace(folder / ".dvcignore", "__pycache__/\n.ipynb_checkpoints/\n")
+    replace(folder / ".dvcignore", "__pycache__/\n.ipynb_checkpoints/\n*.partial\n")
     if raw and (there := base.parent / params["images"]["raw"]).is_dir():  # what is there need not be fetched again
         shutil.copytree(there, folder / params["images"]["raw"], dirs_exist_ok=True)
     link = folder / "dvc.yaml"

@@ -24,6 +24,7 @@ import yaml
 
 from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT, TF32
 from regen_lib.core.errors import StudyError
+from regen_lib.core.replacing import replace_bytes
 from regen_lib.study.params import lookup
 
 EXECUTED, USAGE, CODE = Path("executed"), Path("build/usage"), Path("data/code")
@@ -135,11 +136,8 @@ def tidied(path: Path) -> int | None:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write to a temporary name, then rename: core.storage's for a process that should not wait for torch."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write ``text`` whole or not at all."""
+    replace_bytes(path, text.encode())
 
 
 def usage() -> dict[str, float]:

@@ -1,5 +1,8 @@
 """A training that was killed goes on from its last whole epoch."""
 
+import math
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,35 +10,59 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core import processes
-from regen_lib.core.storage import read_tensors, write_tensors
+from regen_lib.core.errors import StudyError, StudyWarning
+from regen_lib.core.storage import check_finite, opened, read_tensors, write_tensors
+from regen_lib.training.identity import identity
 
 
 class Checkpoint:
     """The state of a training after each epoch, in one file of ``folder`` (none: nothing is kept).
 
-    ``identity`` is what makes two trainings of one name the same: a file of another is left alone and written over. On
-    creation the parts, the optimiser's momenta, the generator and dropout's are put back where they were; ``losses`` says
-    how many epochs that is.
+    ``made_of`` names what the training is made of (:func:`regen_lib.training.identity.identity`): a file that differs in a part of
+    it, is damaged or holds NaN is thrown away, and a :class:`StudyWarning` says so. Otherwise the parts, the optimiser's momenta, the
+    generator and dropout's are put back where they were; ``losses`` says how many epochs that is.
     """
 
     def __init__(
         self,
         folder: Path | None,
         name: str,
-        identity: object,
+        made_of: Mapping[str, object],
         parts: list[nn.Module],
         optimizer: torch.optim.Optimizer,
         rng: torch.Generator,
     ) -> None:
         self.path = None if folder is None else folder / f"{name.replace(' ', '-')}.safetensors"
-        self.identity, self.parts, self.optimizer, self.rng = repr(identity), nn.ModuleList(parts), optimizer, rng
+        self.parts, self.optimizer, self.rng = nn.ModuleList(parts), optimizer, rng
         self.losses: list[float] = []
-        if self.path is not None and self.path.is_file():
-            tensors, metadata = read_tensors(self.path, "training")
-            if metadata["identity"] == self.identity:
-                self.restore(tensors, metadata["losses"])
+        self.identity = identity(**made_of) if folder else {}
+        if self.path is not None and self.path.exists():
+            if reason := self.unusable(self.path):
+                warnings.warn(f"{self.path} is thrown away, the training starts anew: {reason}", StudyWarning, stacklevel=3)
+                self.remove()
+            else:
+                with opened(self.path, "training") as (tensors, metadata):
+                    self.restore(tensors)
+                    self.losses = metadata["losses"]
 
-    def restore(self, tensors: dict[str, Tensor], losses: list[float]) -> None:
+    def unusable(self, path: Path) -> str:
+        """Why this training cannot go on from what ``path`` keeps; nothing where it can."""
+        try:
+            tensors, metadata = read_tensors(path, "training")
+        except StudyError:
+            return "the file is damaged or of another version"
+        kept = metadata.get("identity")
+        if not isinstance(kept, dict) or kept.keys() != self.identity.keys():
+            return "another version kept it"
+        if other := sorted(key for key, value in self.identity.items() if kept[key] != value):
+            return f"it was made with other {', '.join(other)}"
+        try:
+            check_finite(tensors)
+        except StudyError as error:
+            return str(error)
+        return "" if all(map(math.isfinite, metadata["losses"])) else "a loss is not finite"
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
         """Put everything back as :meth:`save` found it."""
         found = {
             kind: {key.split("|", 1)[1]: t for key, t in tensors.items() if key.startswith(f"{kind}|")} for kind in ("part", "momentum")
@@ -50,7 +77,6 @@ class Checkpoint:
         torch.set_rng_state(tensors["dropout"].clone())
         if "dropout_cuda" in tensors:
             torch.cuda.set_rng_state(tensors["dropout_cuda"].clone())
-        self.losses = losses
 
     def save(self, losses: list[float]) -> None:
         """Write the state after an epoch."""

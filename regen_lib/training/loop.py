@@ -14,7 +14,6 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import dropout_from, generator
-from regen_lib.core.storage import weights_hash
 from regen_lib.training.checkpoint import Checkpoint
 from regen_lib.training.noise import Noise
 from regen_lib.training.recipe import Recipe, rate_at
@@ -42,9 +41,10 @@ def fit(
 
     ``noise`` perturbs images of every mini-batch; each image is mirrored at random. Another ``objective`` takes the place of
     the cross-entropy: a scalar from images ``[b, C, H, W]``, labels and the run's generator. With a folder ``resume`` the training
-    goes on from its last whole epoch after a kill. Several processes share every mini-batch. Returns the objective's mean
-    over each epoch. :class:`StudyError` where it is no longer finite, and for
-    what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is in evaluation mode and frozen afterwards.
+    goes on from its last whole epoch after a kill, if all that it is made of is the same (:mod:`regen_lib.training.identity`). Several
+    processes share every mini-batch. Returns the objective's mean over each epoch. :class:`StudyError` where it or a weight is no
+    longer finite, and for what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is in evaluation mode and frozen
+    afterwards.
     """
     trainable = list(trainable)
     pixels = images.pixels
@@ -65,7 +65,8 @@ def fit(
     optimizer = make_optimizer(trainable, recipe)
     losses: list[float] = []
     with dropout_from(generator(seed, "dropout", name)):
-        kept = Checkpoint(resume, name, (seed, recipe, len(images), weights_hash(network), noise), trainable, optimizer, rng)
+        made_of = {"seed": seed, "settings": recipe, "images": images, "network": [network, trainable], "objective": objective}
+        kept = Checkpoint(resume, name, made_of, trainable, optimizer, rng)
         losses += kept.losses
         step = processes.averaged(trainable, partial(objective, rng=rng))
         for epoch in range(len(losses), recipe.epochs):
@@ -76,6 +77,8 @@ def fit(
                 losses.append(train_epoch(optimizer, progress, rates, step))
             if not math.isfinite(losses[-1]):
                 raise StudyError(f"{name}: the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate ({recipe.rate})")
+            if not all(bool(p.isfinite().all()) for part in trainable for p in part.parameters()):
+                raise StudyError(f"{name}: a weight is no longer finite after epoch {epoch + 1}: lower the rate ({recipe.rate})")
             kept.save(losses)
     kept.remove()
     network.eval().requires_grad_(False)

@@ -8,7 +8,6 @@ from torch import Tensor
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.inference import draw
-from regen_lib.core.storage import tensors_hash
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,6 @@ class Noise:
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
             raise StudyError(f"probability {self.probability} lies outside [0, 1]: it is the share of images that are perturbed")
-
-    def __repr__(self) -> str:
-        return f"Noise({tensors_hash({'v': self.perturbations})}, {self.probability}, {self.clip})"
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         whole = len(x) * processes.world()

@@ -20,27 +20,37 @@ PUBLISHED = "torchvision"
 def load_weights(network: nn.Module, source: str) -> None:
     """Fill ``network`` from a file, or with torchvision's published weights for its family (``source`` = torchvision).
 
-    :class:`StudyError` for an unknown format, a missing file, or a value that has no place.
+    :class:`StudyError` for an unknown format, a missing or damaged file, or a value that has no place.
     """
-    if source == PUBLISHED:
-        found = import_module("regen_lib.weights.published").read(network)
-    else:
-        path = Path(source)
-        if path.suffix not in FORMATS:
-            raise StudyError(f"{path}: weights come as {', '.join(FORMATS)} files, or as {PUBLISHED}")
-        if not path.is_file():
-            raise StudyError(f"{path} is missing: download the network's weights and name them in params.yaml")
-        found = import_module(f"regen_lib.weights.{FORMATS[path.suffix]}").read(path, network)
+    found = import_module("regen_lib.weights.published").read(network) if source == PUBLISHED else read(Path(source), network)
     place(network, found, source)
 
 
+def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:
+    """The arrays of a file, whatever may be in it instead: each format's reader meets bytes that anybody may have made."""
+    if path.suffix not in FORMATS:
+        raise StudyError(f"{path}: weights come as {', '.join(FORMATS)} files, or as {PUBLISHED}")
+    if not path.is_file():
+        raise StudyError(f"{path} is missing: download the network's weights and name them in params.yaml")
+    reader = import_module(f"regen_lib.weights.{FORMATS[path.suffix]}")
+    try:
+        found: list[tuple[str, Tensor]] = reader.read(path, network)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from error
+    except Exception as error:  # what scipy, h5py, torch and struct raise for damage is not theirs to list
+        raise StudyError(f"{path} is truncated, damaged or no {path.suffix} file of weights ({type(error).__name__})") from error
+    return found
+
+
 def place(network: nn.Module, found: list[tuple[str, Tensor]], source: str) -> None:
-    """Put values into the parameters and statistics of ``network``, in order; :class:`StudyError` where number or shape differ."""
+    """Put values into the parameters and statistics of ``network``, in order; :class:`StudyError` where number, shape or type differ."""
     wanted = {name: t for name, t in network.state_dict().items() if not name.startswith("normalize.") and counts(name)}
     found = [(name, tensor) for name, tensor in found if counts(name)]
     for (ours, place_), (theirs, tensor) in zip(wanted.items(), found, strict=False):
         if place_.shape != tensor.shape:
             raise StudyError(f"{source}: {theirs} {tuple(tensor.shape)} does not fit {ours} {tuple(place_.shape)}: another network?")
+        if not tensor.is_floating_point():
+            raise StudyError(f"{source}: {theirs} holds {tensor.dtype}: expected floating-point numbers")
         if not bool(tensor.isfinite().all()):
             raise StudyError(f"{source}: {theirs} holds NaN or infinity")
     if len(wanted) != len(found):

@@ -1,4 +1,4 @@
-"""Weights as Caffe's ``.caffemodel``: a protocol buffer, read by its wire format, as nothing else here needs Caffe."""
+"""Weights as Caffe's ``.caffemodel``, a protocol buffer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
+from regen_lib.weights._wire import Wire
 
 # field numbers of caffe.proto: NetParameter's layers in the current and the old form; in these a layer's name and blobs
 LAYER, OLD_LAYER = 100, 2
@@ -16,48 +17,12 @@ TYPE, SCALE, BATCH_NORM = 2, b"Scale", b"BatchNorm"
 BLOB_DATA, BLOB_DOUBLES, BLOB_SHAPE, SHAPE_DIM = 5, 8, 7, 1
 OLD_SIZES = (1, 2, 3, 4)  # num, channels, height, width, before blobs had a shape
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
-
-def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The (number, value) pairs of a message; values are integers, or the bytes of what is longer."""
-    place = 0
-    while place < len(data):
-        key, place = varint(data, place)
-        number, kind = key >> 3, key & 7
-        if kind == VARINT:
-            value, place = varint(data, place)
-            yield number, value
-            continue
-        if kind == BYTES:
-            size, place = varint(data, place)
-        elif kind in (FIXED32, FIXED64):
-            size = 4 if kind == FIXED32 else 8
-        else:
-            raise StudyError(f"wire type {kind}: no protocol buffer")
-        if place + size > len(data):
-            raise StudyError("it ends within a field")
-        yield number, data[place : place + size]
-        place += size
-
-
-def varint(data: memoryview, place: int) -> tuple[int, int]:
-    """An integer of seven bits a byte, and where it ends."""
-    value = shift = 0
-    while True:
-        if place >= len(data):
-            raise StudyError("it ends within a number")
-        byte = data[place]
-        value, shift, place = value | (byte & 127) << shift, shift + 7, place + 1
-        if byte < 128:
-            return value, place
-
-
-def blob(data: memoryview) -> Tensor:
+def blob(wire: Wire, data: memoryview) -> Tensor:
     """An array: packed floats or doubles in a shape of any rank, or of the old four."""
-    found = list(fields(data))
+    found = list(wire.fields(data))
     values = [np.frombuffer(bytes(value), "<f4" if number == BLOB_DATA else "<f8") for number, value in found if is_data(number, value)]
-    shape = [list(dimensions(value)) for number, value in found if number == BLOB_SHAPE and isinstance(value, memoryview)]
+    shape = [list(dimensions(wire, value)) for number, value in found if number == BLOB_SHAPE and isinstance(value, memoryview)]
     old = dict(found)
     size = shape[0] if shape else [int(old.get(number, 1)) for number in OLD_SIZES]
     return torch.from_numpy(np.concatenate(values).astype(np.float32)).reshape(size)
@@ -68,26 +33,24 @@ def is_data(number: int, value: int | memoryview) -> bool:
     return number in (BLOB_DATA, BLOB_DOUBLES) and isinstance(value, memoryview)
 
 
-def dimensions(data: memoryview) -> Iterator[int]:
+def dimensions(wire: Wire, data: memoryview) -> Iterator[int]:
     """The sizes in a shape, packed or one by one."""
-    for number, value in fields(data):
+    for number, value in wire.fields(data):
         if number == SHAPE_DIM and isinstance(value, int):
             yield value
         elif number == SHAPE_DIM and isinstance(value, memoryview):
-            place = 0
-            while place < len(value):
-                size, place = varint(value, place)
-                yield size
+            yield from wire.numbers(value)
 
 
 def layers(data: memoryview) -> Iterator[tuple[str, bytes, list[Tensor]]]:
     """Name, type and blobs of every layer that has blobs."""
-    for number, value in fields(data):
+    wire = Wire()
+    for number, value in wire.fields(data):
         if number in NAME_BLOBS and isinstance(value, memoryview):
-            found = list(fields(value))
+            found = list(wire.fields(value))
             name, blobs = NAME_BLOBS[number]
             text = {key: bytes(v) for key, v in found if isinstance(v, memoryview) and key in (name, TYPE)}
-            arrays = [blob(v) for key, v in found if key == blobs and isinstance(v, memoryview)]
+            arrays = [blob(wire, v) for key, v in found if key == blobs and isinstance(v, memoryview)]
             if arrays:
                 yield text.get(name, b"?").decode(), text.get(TYPE, b"") if number == LAYER else b"", arrays
 
@@ -98,16 +61,13 @@ def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:  # noqa: A
     The first convolution's input channels turn from BGR to RGB. A BatchNorm's sums are divided by their count, and the Scale
     layer after it gives its weight and bias; 4-d blobs of linear layers lose their leading ones.
     """
-    try:
-        found = list(layers(memoryview(path.read_bytes())))
-    except (StudyError, ValueError, RuntimeError) as error:
-        raise StudyError(f"{path} is truncated or no .caffemodel: {error}") from error
+    found = list(layers(memoryview(path.read_bytes())))
     result: list[tuple[str, Tensor]] = []
     for index, (name, kind, arrays) in enumerate(found):
         if kind == BATCH_NORM:
             after = found[index + 1] if index + 1 < len(found) else ("", b"", [])
             if after[1] != SCALE or len(after[2]) != 2:
-                raise StudyError(f"{path}: the BatchNorm {name} is not followed by a Scale with bias")
+                raise StudyError(f"the BatchNorm {name} is not followed by a Scale with bias")
             mean, variance, count = arrays
             result += [(f"{name}.weight", after[2][0].flatten()), (f"{name}.bias", after[2][1].flatten())]
             result += [(f"{name}.mean", mean.flatten() / count.item()), (f"{name}.variance", variance.flatten() / count.item())]
@@ -116,5 +76,5 @@ def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:  # noqa: A
             weight = weight.flip(1) if not result and weight.ndim == 4 and weight.shape[1] == 3 else weight
             result += [(f"{name}.weight", weight)] + [(f"{name}.bias", bias.flatten()) for bias in arrays[1:2]]
     if not result:
-        raise StudyError(f"{path} holds no layers with weights: is it a .caffemodel?")
+        raise StudyError("it holds no layers with weights: is it a .caffemodel?")
     return result

@@ -1,5 +1,6 @@
-"""Weights as MatConvNet's ``.mat``: VGG-F's original."""
+"""Weights as MatConvNet's ``.mat``: VGG-F's original. MATLAB's older files and its version 7.3, which is HDF5."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from regen_lib.core.extras import need
 
 scipy_io = need("scipy.io", what="reading .mat files", package="scipy", extra="weights")
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
+USER_BLOCK = 512  # bytes before the HDF5 file, where MATLAB says what it is
+
 
 def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:
     """The arrays in the file's order, which is the network's.
@@ -19,29 +23,41 @@ def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:
     MatConvNet keeps filters as [height, width, inputs, filters], for RGB input; what is a linear layer here, whose filters are as
     large as its input, is flattened. The old form has ``filters`` and ``biases``, the later one a cell ``weights`` of both.
     """
-    try:
-        layers = scipy_io.loadmat(path, struct_as_record=False)["layers"]
-    except (scipy_io.matlab.MatReadError, ValueError, KeyError, NotImplementedError, OSError, TypeError) as error:
-        raise StudyError(f"{path} is truncated or no MatConvNet network: {error}") from error
     linear = {name for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     found: list[tuple[str, Tensor]] = []
-    for cell in layers.ravel():
-        layer = np.ravel(cell)[0]
-        filters, biases = arrays(layer)
-        if filters is None or biases is None:
-            continue
-        name, values = str(np.ravel(layer.name)[0]), torch.from_numpy(np.asarray(filters, np.float32))
+    for name, filters, biases in later_layers(path) if is_hdf5(path) else layers(path):
+        values = torch.from_numpy(np.asarray(filters, np.float32))
         weight = values.reshape([*values.shape, *(1,) * (4 - values.ndim)]).permute(3, 2, 0, 1).contiguous()  # trailing ones are not stored
         found += [(f"{name}.weight", weight.flatten(1) if name in linear else weight)]
         found += [(f"{name}.bias", torch.from_numpy(np.asarray(biases, np.float32)).flatten())]
     if not found:
-        raise StudyError(f"{path}: no layer has filters and biases: is it a MatConvNet network?")
+        raise StudyError("no layer has filters and biases: is it a MatConvNet network?")
     return found
 
 
-def arrays(layer: Any) -> tuple[Any, Any]:
-    """A layer's filters and biases, in either form; nothing where it has none."""
-    if hasattr(layer, "filters"):
-        return layer.filters, layer.biases
-    weights = np.ravel(getattr(layer, "weights", ()))
-    return (weights[0], weights[1]) if len(weights) == 2 else (None, None)
+def is_hdf5(path: Path) -> bool:
+    """Whether a ``.mat`` is of version 7.3."""
+    with path.open("rb") as file:
+        return any(file.seek(place) == place and file.read(len(HDF5)) == HDF5 for place in (0, USER_BLOCK))
+
+
+def layers(path: Path) -> Iterator[tuple[str, Any, Any]]:
+    """Name, filters and biases of each layer that has them."""
+    for cell in scipy_io.loadmat(path, struct_as_record=False)["layers"].ravel():
+        layer = np.ravel(cell)[0]
+        pair = (layer.filters, layer.biases) if hasattr(layer, "filters") else np.ravel(getattr(layer, "weights", ()))
+        if len(pair) == 2:
+            yield str(np.ravel(layer.name)[0]), pair[0], pair[1]
+
+
+def later_layers(path: Path) -> Iterator[tuple[str, Any, Any]]:
+    """The same of version 7.3: a cell holds references, a text numbers, and every array has its axes the other way round."""
+    h5py = need("h5py", what="reading .mat files of version 7.3", package="h5py", extra="weights")
+    with h5py.File(path) as file:
+        for reference in file["layers"][()].ravel():
+            layer = file[reference]
+            pair = [layer[key] for key in ("filters", "biases") if key in layer]
+            pair = pair or ([file[one] for one in layer["weights"][()].ravel()] if "weights" in layer else [])
+            if len(pair) == 2:
+                filters, biases = (np.asarray(array).T for array in pair)
+                yield "".join(map(chr, layer["name"][()].ravel())), filters, biases

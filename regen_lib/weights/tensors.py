@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 import torchvision
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -17,20 +16,22 @@ TORCHVISION = {"squeezenet": "squeezenet1_0", "vgg16": "vgg16", "googlenet": "go
 
 def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:
     """The file's arrays in the network's order."""
-    try:
-        return ordered(load_file(path), network, path)
-    except SafetensorError as error:
-        raise StudyError(f"{path} is truncated or no safetensors file ({error})") from error
+    return ordered(load_file(path), network)
 
 
-def ordered(tensors: Mapping[str, Tensor], network: nn.Module, source: object) -> list[tuple[str, Tensor]]:
-    """Named arrays in the network's order; :class:`StudyError` unless the names are this study's or torchvision's."""
+def ordered(tensors: Mapping[str, Tensor], network: nn.Module) -> list[tuple[str, Tensor]]:
+    """Named arrays in the network's order; :class:`StudyError` unless the names are this study's or torchvision's.
+
+    ``module.``, which ``DataParallel`` puts before every name, may stand there.
+    """
+    if tensors and all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     names = {name for name in tensors if counts(name)}
     for known in (list(network.state_dict()), torchvision_names(str(network.family))):
         order = [name for name in known if counts(name) and not name.startswith("normalize.")]
         if set(order) == names - {"normalize.mean", "normalize.std"}:
             return [(name, tensors[name]) for name in order]
-    raise StudyError(f"{source}: names such as {min(names)} are neither {network.family}'s here nor torchvision's")
+    raise StudyError(f"names such as {min(names, default='none')} are neither {network.family}'s here nor torchvision's")
 
 
 def torchvision_names(family: str) -> list[str]:

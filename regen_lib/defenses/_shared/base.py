@@ -1,6 +1,6 @@
 """What every defence is: a module around a network; and how what it learned is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Bank
-from regen_lib.core.storage import fill, read_tensors, weights_hash, write_tensors
+from regen_lib.core.storage import fill, opened, weights_hash, write_tensors
 from regen_lib.core.surgery import view
 from regen_lib.core.wrappers import bare
 
@@ -68,19 +68,18 @@ def save_defense(path: Path, name: str, defended: Defended, options: Mapping[str
     write_tensors(path, "defense", tensors, defense=name, options=dict(options), network_hash=weights_hash(defended.network))
 
 
-def read_defense(path: Path, name: str, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and options of :func:`save_defense`; :class:`StudyError` for another defence's file or another network's."""
-    tensors, metadata = read_tensors(path, "defense")
-    if metadata["defense"] != name:
-        raise StudyError(f"{path} holds {metadata['defense']}, not {name}: run `dvc repro` to make it again")
-    if metadata["network_hash"] != weights_hash(network):
-        raise StudyError(f"{path}: {name} for other weights: run `dvc repro` to make network and defence agree")
-    return tensors, metadata["options"]
+def load_defense(path: Path, name: str, network: nn.Module, builder: Callable[..., Defended]) -> Defended:
+    """What :func:`save_defense` wrote, built around ``network`` and frozen.
 
-
-def fill_defense(defended: Defended, tensors: Mapping[str, Tensor], path: Path) -> Defended:
-    """Put loaded tensors into a freshly built defence, and freeze it."""
-    state = {key: tensor for key, tensor in defended.state_dict().items() if key.startswith("network.")}
-    fill(defended, {**state, **tensors}, path)
+    :class:`StudyError` for a damaged file, another defence's, or one for other weights.
+    """
+    with opened(path, "defense") as (tensors, metadata):
+        if metadata["defense"] != name:
+            raise StudyError(f"it holds {metadata['defense']}, not {name}")
+        if metadata["network_hash"] != weights_hash(network):
+            raise StudyError(f"{name} for other weights of the network")
+        defended = builder(network, **metadata["options"])
+        state = {key: tensor for key, tensor in defended.state_dict().items() if key.startswith("network.")}
+        fill(defended, {**tensors, **state})
     defended.eval().requires_grad_(False)
     return defended

@@ -1,0 +1,75 @@
+"""Faults in what is kept: artifacts, checkpoints, temporary files, weights from elsewhere."""
+
+from tests.mutations.mutation import Mutation
+
+DAMAGE, RESUME, REPLACING, WEIGHTS = (f"tests/test_{name}.py" for name in ("damage", "resume", "replacing", "weights"))
+STORAGE, IDENTITY = "regen_lib/core/storage.py", "regen_lib/training/identity.py"
+ANEW = (f"{RESUME}::test_a_training_that_differs_in_anything_starts_anew",)
+SEALED = (f"{DAMAGE}::test_a_change_that_a_hash_covers_is_refused_all_the_same",)
+
+MUTATIONS = (
+    Mutation(
+        "an artifact's hash is not compared",
+        STORAGE,
+        'if found["sha256"] != checksum(path):',
+        "if False:",
+        (f"{DAMAGE}::test_one_flipped_bit_anywhere",),
+    ),
+    Mutation(
+        "the hash leaves out the header",
+        STORAGE,
+        "hashlib.sha256(header[:place] + header[place + len(UNSEALED) :])",
+        "hashlib.sha256()",
+        (f"{DAMAGE}::test_one_flipped_bit_anywhere",),
+    ),
+    Mutation(
+        "tensors of another type are converted",
+        STORAGE,
+        "if (tensor.shape, tensor.dtype) != (place.shape, place.dtype):",
+        "if tensor.shape != place.shape:",
+        SEALED,
+    ),
+    Mutation(
+        "a large file that was replaced is believed unread",
+        STORAGE,
+        "state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns",
+        "0",
+        (f"{DAMAGE}::test_a_large_file_is_hashed_once_a_process",),
+    ),
+    Mutation(
+        "a training goes on with other labels and pixels",
+        "regen_lib/training/loop.py",
+        '"images": images,',
+        '"images": len(images),',
+        ANEW,
+    ),
+    Mutation("a function's numbers do not count", IDENTITY, "(value.co_code, value.co_names, value.co_consts)", "(value.co_code,)", ANEW),
+    Mutation(
+        "a kept NaN is taken up",
+        "regen_lib/training/checkpoint.py",
+        "            check_finite(tensors)\n",
+        "            pass\n",
+        (f"{RESUME}::test_a_spoilt_epoch_is_thrown_away",),
+    ),
+    Mutation(
+        "a living writer's file is removed",
+        "regen_lib/core/replacing.py",
+        "fcntl.flock(file, fcntl.LOCK_EX)",
+        "pass",
+        (f"{REPLACING}::test_what_a_killed_writer_left_goes_with_the_next_write",),
+    ),
+    Mutation(
+        "auxiliary heads count",
+        "regen_lib/weights/_names.py",
+        '("aux", "loss1/", "loss2/")',
+        '("aux", "loss1/")',
+        (f"{WEIGHTS}::test_googlenet_without_its_auxiliary_heads",),
+    ),
+    Mutation(
+        "arrays of MATLAB 7.3 keep their axes",
+        "regen_lib/weights/matconvnet.py",
+        "(np.asarray(array).T for array in pair)",
+        "(np.asarray(array) for array in pair)",
+        (f"{WEIGHTS}::test_matconvnet",),
+    ),
+)
