@@ -18,7 +18,9 @@ from tests.faults.runner import run
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    options = argparse.ArgumentParser(prog="python -m tests.faults", description="Faults on purpose: which of them does the study hold against?")
+    options = argparse.ArgumentParser(
+        prog="python -m tests.faults", description="Faults on purpose: which of them does the study hold against?"
+    )
     options.add_argument("--only", metavar="TEXT", help="faults with this text in their kind or name")
     options.add_argument("--share", type=float, metavar="SECONDS", help="some of every kind, for about so much CPU time")
     options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (default: one per core)")

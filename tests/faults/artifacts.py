@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from regen_lib import defenses
 from regen_lib.core.images import Images, load_images, save_images
 from regen_lib.core.perturbations import load_bank, load_perturbations, save_bank, save_perturbations
-from regen_lib.core.storage import read_tensors, weights_hash, write_tensors
+from regen_lib.core.storage import read_tensors, write_tensors
 from regen_lib.defenses._shared.base import save_defense
 from regen_lib.defenses.prn import prn
 from regen_lib.networks import load_network, save_network
@@ -27,7 +27,7 @@ from regen_lib.training.loop import fit
 from regen_lib.training.recipe import Recipe
 from tests.faults import damages
 from tests.faults.damages import Spoil
-from tests.faults.fault import Fault, Leftover, expect
+from tests.faults.fault import Fault, LeftoverError, expect
 from tests.suite import LAYERS, OPTIONS, TASK, bank_of, network_of
 
 DATA = Path("data")
@@ -80,14 +80,19 @@ def trained() -> object:
     net = network_of(5, images().pixels)
     losses = fit(net, [net], images(), RECIPE, seed=0, name="a net", resume=DATA / "training")
     if left := [path.name for path in (DATA / "training").iterdir()]:
-        raise Leftover(f"after the training: {left[0]}")
+        raise LeftoverError(f"after the training: {left[0]}")
     return losses, net.state_dict()
 
 
 KINDS = (
     Kind("images", DATA / "images.safetensors", "images", lambda: load_images(DATA / "images.safetensors")),
     Kind("network", NETWORK, "network", used_network),
-    Kind("bank", DATA / "banks/uaps/net/uap.safetensors", "bank", lambda: load_bank(DATA / "banks/uaps/net/uap.safetensors", network=network(), shape=TASK.shape)),
+    Kind(
+        "bank",
+        DATA / "banks/uaps/net/uap.safetensors",
+        "bank",
+        lambda: load_bank(DATA / "banks/uaps/net/uap.safetensors", network=network(), shape=TASK.shape),
+    ),
     Kind("synthetic", DATA / "synthetic/net.safetensors", "perturbations", lambda: load_perturbations(DATA / "synthetic/net.safetensors")),
     Kind("units", DATA / "units/ours/net.safetensors", "units", used_units),
     Kind("defense", DATA / "defenses/prn/net.safetensors", "defense", used_defense),
@@ -104,7 +109,9 @@ def wholes() -> Mapping[Path, bytes]:
         save_network(root / NETWORK, "vgg16", network_of(1, images().pixels), TASK, OPTIONS)
         net = load_network(root / NETWORK)
         save_bank(root / "data/banks/uaps/net/uap.safetensors", bank_of(net, "net", "uap", math.inf, 60.0, 3, 1))
-        save_perturbations(root / "data/synthetic/net.safetensors", bank_of(net, "net", "uap", 2, 500.0, 20, 2).perturbations, method="paper")
+        save_perturbations(
+            root / "data/synthetic/net.safetensors", bank_of(net, "net", "uap", 2, 500.0, 20, 2).perturbations, method="paper"
+        )
         defended = regenerate(net, LAYERS, ratio=0.5, width=1.0, residual=0.3, generator=torch.Generator().manual_seed(2))
         save_units(root / "data/units/ours/net.safetensors", defended, network=net, layers=LAYERS, ratio=0.5, width=1.0)
         options = {"channels": 1, "maps": 4, "blocks": 1}

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 from random import Random
 
 import pandas as pd
@@ -15,7 +14,7 @@ from tests.faults.fault import HELD, Fault, Verdict
 from tests.repository import REPOSITORY
 
 # a module each, with ``faults(rng) -> Iterator[Fault]``
-CLASSES = ("artifacts", "weights")
+CLASSES = ("artifacts", "weights", "names", "full_disk", "resuming", "limits", "concurrency", "environments")
 TABLE, PAGE = REPOSITORY / "tests/faults/table.csv", REPOSITORY / "docs/faults.md"
 
 

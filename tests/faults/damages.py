@@ -37,7 +37,10 @@ def truncations(cuts: tuple[float, ...] = CUTS) -> dict[str, Spoil]:
 def flips(rng: Random, count: int, start: float = 0.0, stop: float = 1.0) -> dict[str, Spoil]:
     """One bit flipped, at random places between two parts of the file's length."""
     places = [(start + rng.random() * (stop - start), rng.randrange(8)) for _ in range(count)]
-    return {f"bit {bit} flipped at {place:.4%}": rewritten(lambda data, p=place, b=bit: flipped(data, int(p * len(data)), b)) for place, bit in places}  # type: ignore[misc]
+    return {
+        f"bit {bit} flipped at {place:.4%}": rewritten(lambda data, p=place, b=bit: flipped(data, int(p * len(data)), b))
+        for place, bit in places
+    }  # type: ignore[misc]
 
 
 def flipped(data: bytes, place: int, bit: int) -> bytes:
@@ -206,5 +209,7 @@ HEADERS: dict[str, Spoil] = {
     "header of a list": rewritten(lambda data: with_header(b"[]", header_of(data)[1])),
     "deep header": rewritten(lambda data: with_header(b'{"a":' * 30000 + b"1" + b"}" * 30000, header_of(data)[1])),
     "header not UTF-8": rewritten(lambda data: with_header(json.dumps(header_of(data)[0]).encode() + b"\xff\xfe", header_of(data)[1])),
-    "huge header": rewritten(lambda data: with_header(json.dumps({**header_of(data)[0], "x": "y" * 2_000_000}).encode(), header_of(data)[1])),
+    "huge header": rewritten(
+        lambda data: with_header(json.dumps({**header_of(data)[0], "x": "y" * 2_000_000}).encode(), header_of(data)[1])
+    ),
 }

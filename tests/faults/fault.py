@@ -30,7 +30,7 @@ class Fault:
     """One thing that goes wrong.
 
     ``attempt`` brings it about in an empty project's folder and returns where the outcome is that of an undisturbed run. It raises
-    :class:`Wrong` where a result is silently another; :class:`StudyError` is a refusal, whose message must contain ``names``. It may
+    :class:`WrongError` where a result is silently another; :class:`StudyError` is a refusal, whose message must contain ``names``. It may
     take ``bound`` seconds. ``cost`` is about its CPU seconds, by which a share is chosen.
     """
 
@@ -54,15 +54,15 @@ class Verdict:
         return self.outcome in HELD
 
 
-class Wrong(Exception):
+class WrongError(Exception):
     """A result that is not the undisturbed one, of which nobody was told."""
 
 
-class Leftover(Exception):
+class LeftoverError(Exception):
     """Something that should be gone is still there."""
 
 
-class Orphan(Exception):
+class OrphanError(Exception):
     """A process that outlives what started it."""
 
 
@@ -71,9 +71,9 @@ class Hang(BaseException):
 
 
 def expect(condition: bool, otherwise: str) -> None:
-    """:class:`Wrong` unless the condition holds."""
+    """:class:`WrongError` unless the condition holds."""
     if not condition:
-        raise Wrong(otherwise)
+        raise WrongError(otherwise)
 
 
 def judge(fault: Fault, folder: Path) -> Verdict:
@@ -99,7 +99,7 @@ def judge(fault: Fault, folder: Path) -> Verdict:
 
 def outcome(fault: Fault, project: Path) -> Verdict:
     """What came of the attempt itself."""
-    kinds = {Wrong: "wrong", Leftover: "leftover", Orphan: "orphan", Hang: "hang"}
+    kinds = {WrongError: "wrong", LeftoverError: "leftover", OrphanError: "orphan", Hang: "hang"}
     try:
         with bounded(fault.bound):
             fault.attempt(project)

@@ -6,7 +6,6 @@ import os
 import pickle
 import struct
 import tempfile
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -231,12 +230,3 @@ def h5() -> Files:
         "another scale": lambda file: file.create_dataset("v", data=np.ones((3, 224, 224)) * 0.04),
     }
     return {name: hdf5(make) for name, make in makes.items()}
-
-
-def zipped(names: dict[str, bytes]) -> bytes:
-    """A zip archive."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in names.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()

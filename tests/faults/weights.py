@@ -1,8 +1,6 @@
 """Weights and released perturbations from elsewhere, in every format that is read: damaged, hostile, or of another kind."""
 
 import io
-import pickle
-import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 from scipy.io import savemat
-from torch import Tensor, nn
+from torch import nn
 
 from regen_lib.released import read_perturbation
 from regen_lib.weights import load_weights
@@ -172,7 +170,9 @@ def flips(form: Format, rng: Random) -> dict[str, Spoil]:
     """Bits flipped where the format lets it be noticed."""
     places = form.structure()
     chosen = [(rng.choice(places), rng.randrange(8)) for _ in range(FLIPS)]
-    return {f"bit {bit} of byte {place} flipped": damages.rewritten(partial(damages.flipped, place=place, bit=bit)) for place, bit in chosen}
+    return {
+        f"bit {bit} of byte {place} flipped": damages.rewritten(partial(damages.flipped, place=place, bit=bit)) for place, bit in chosen
+    }
 
 
 def faults(rng: Random) -> Iterator[Fault]:
