@@ -10,11 +10,25 @@ import torch
 
 from regen_lib.core.storage import write_table
 from regen_lib.study.report.readme import insert
+from regen_lib.study.stage import replace
 from tests.faults.fault import HELD, Fault, Verdict
 from tests.repository import REPOSITORY
 
-# a module each, with ``faults(rng) -> Iterator[Fault]``
-CLASSES = ("artifacts", "weights", "names", "full_disk", "resuming", "limits", "concurrency", "environments")
+# a module each, with ``faults(rng) -> Iterator[Fault]``: rng draws what is drawn
+CLASSES = (
+    "artifacts",
+    "weights",
+    "names",
+    "full_disk",
+    "resuming",
+    "limits",
+    "concurrency",
+    "environments",
+    "pictures",
+    "mutated",
+    "kills",
+)
+NOT_YET = {"pictures", "mutated", "kills"}  # they need tests.faults.images, parameters, kills
 TABLE, PAGE = REPOSITORY / "tests/faults/table.csv", REPOSITORY / "docs/faults.md"
 
 
@@ -31,7 +45,13 @@ def settle() -> None:
 def every(seed: int) -> Iterator[Fault]:
     """Every fault of every class; the places of the damages are drawn from the seed, for each class by itself."""
     for name in CLASSES:
-        yield from import_module(f"tests.faults.{name}").faults(Random(f"{seed} {name}"))
+        try:
+            module = import_module(f"tests.faults.{name}")
+        except ModuleNotFoundError as error:
+            if name in NOT_YET and str(error.name).startswith("tests.faults."):
+                continue
+            raise
+        yield from module.faults(Random(f"{seed} {name}"))
 
 
 def share(faults: Sequence[Fault], seconds: float) -> list[Fault]:
@@ -65,7 +85,7 @@ def write(rows: pd.DataFrame) -> None:
     """Keep the table: as a file, and in the page of the docs."""
     write_table(TABLE, rows)
     text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(insert(text, "faults", markdown(rows), "tests.faults"), encoding="utf-8")
+    replace(PAGE, insert(text, "faults", markdown(rows), "tests.faults"))
 
 
 def markdown(rows: pd.DataFrame) -> str:
