@@ -45,6 +45,7 @@ ATTEMPTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a folder far up": (lambda project: Path("../../../../x").mkdir(), "outside"),
     "another's file changed": (lambda project: Path("../../../../precious.txt").write_text("mine"), "outside"),
     "another's file gone": (lambda project: Path("../../../../precious.txt").unlink(), "outside"),
+    "outside for a while": (lambda project: (Path("../x").write_text("x"), Path("../x").unlink()), "outside"),
     "refused, and written outside": (
         lambda project: (Path("../x").write_text("x"), raising(StudyError("a.txt: delete it"))(project)),
         "outside",

@@ -90,7 +90,7 @@ def judge(fault: Fault, folder: Path) -> Verdict:
     if alive := orphans():
         verdict = Verdict("orphan", f"still running: {', '.join(alive)}")
     if changed := before ^ surroundings(folder, project):
-        verdict = Verdict("outside", f"written outside the project: {min(changed)[0]}")
+        verdict = Verdict("outside", f"written outside the project: in or at {max(changed)[0]}")
     partial = [path.name for path in project.rglob("*.partial*")]
     if verdict.held and partial:
         verdict = Verdict("leftover", f"left behind: {partial[0]}")
@@ -141,13 +141,12 @@ def bounded(seconds: float) -> Iterator[None]:
 
 
 def surroundings(folder: Path, project: Path) -> set[tuple[str, int, int]]:
-    """Name, size and time of every file in ``folder`` that is not the project's; folders by their names."""
+    """Name, size and time of everything in ``folder`` that is not the project's; a folder's time tells of what was there for a while."""
     found = set()
-    for path in folder.rglob("*"):
+    for path in (folder, *folder.rglob("*")):
         if path != project and project not in path.parents:
             about = path.lstat()
-            inner = not stat.S_ISDIR(about.st_mode)
-            found.add((str(path.relative_to(folder)), about.st_size * inner, about.st_mtime_ns * inner))
+            found.add((str(path.relative_to(folder)), 0 if stat.S_ISDIR(about.st_mode) else about.st_size, about.st_mtime_ns))
     return found
 
 

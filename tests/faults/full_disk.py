@@ -58,7 +58,7 @@ def on_small_disk(name: str, part: float, *, old: bool) -> None:
     path, size = Path("data/disk/file"), len(written(name))
     before = b"what was there" * 100 if old else None
     room = int(part * size) + (BLOCK if old else 0) + BLOCK
-    mounted = own_mounts() and small_disk(path.parent, room)
+    mounted = size > 8 * BLOCK and own_mounts() and small_disk(path.parent, room)  # a disk has room for whole blocks
     path.parent.mkdir(parents=True, exist_ok=True)
     if before:
         path.write_bytes(before)

@@ -71,7 +71,7 @@ def raw_params() -> dict[str, Any]:
 
 
 # where a new name comes in: the section's keys, and a row that the section has
-PLACES = ("uaps.banks", "strengths.banks", "unseen.spgd.banks", "secondary.white_box.banks", "training.variants", "ablation.choices")
+PLACES = ("uaps.banks", "unseen.spgd.banks", "training.variants", "ablation.choices")
 
 
 def named_in_params(place: str, name: object, project: Path) -> None:
