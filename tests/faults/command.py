@@ -1,5 +1,7 @@
 """The study's commands and small programs in a project, in processes of their own, judged as a user sees them."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from regen_lib.core.errors import StudyError
+from regen_lib.study.__main__ import main
 from tests.faults.fault import Hang
 from tests.repository import REPOSITORY
 
@@ -68,3 +71,17 @@ def ended(status: int, out: str, err: str) -> str:
 def last_line(text: str) -> str:
     """The last line of a text that says something."""
     return ([line for line in text.splitlines() if line.strip()] or ["nothing said"])[-1][:300]
+
+
+def called(arguments: list[str]) -> None:
+    """A command of the study, in this process; :class:`StudyError` with what it says where it ends with status 2."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        try:
+            status = main(arguments)
+        except SystemExit as error:  # argparse
+            status = int(str(error.code))
+    if status == 2:
+        raise StudyError(said.getvalue().partition("error: ")[2])
+    if status:
+        raise TracebackError(f"status {status}: {last_line(said.getvalue())}")

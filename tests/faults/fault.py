@@ -17,7 +17,7 @@ from regen_lib.core.errors import StudyError
 HELD = ("right", "refused")  # the result of an undisturbed run; or one or two lines that say what is wrong and what to do
 FAILED = ("wrong", "traceback", "message", "outside", "hang", "died", "orphan", "leftover")
 GRACE = 5.0  # seconds in which what an attempt has started must end
-LINES, LONGEST = 2, 600  # of a message
+LONGEST = 300  # characters of a message, for each line that it may have
 REMEDY = re.compile(
     r"\b(ask|at least|at most|check|choose|close|compare|create|crop|delete|download|expected|free|give|install|lower|make|mend|move|name|"
     r"needed|needs|put|raise|read|remove|rename|run|save|set|start|take|unlock|use|wait|write)\b|\?",
@@ -30,14 +30,15 @@ class Fault:
     """One thing that goes wrong.
 
     ``attempt`` brings it about in an empty project's folder and returns where the outcome is that of an undisturbed run. It raises
-    :class:`WrongError` where a result is silently another; :class:`StudyError` is a refusal, whose message must contain ``names``. It may
-    take ``bound`` seconds. ``cost`` is about its CPU seconds, by which a share is chosen.
+    :class:`WrongError` where a result is silently another; :class:`StudyError` is a refusal, whose message must contain ``names`` in at
+    most so many ``lines``. It may take ``bound`` seconds. ``cost`` is about its CPU seconds, by which a share is chosen.
     """
 
     kind: str
     name: str
     attempt: Callable[[Path], object]
     names: str = ""
+    lines: int = 2
     bound: float = 20.0
     cost: float = 0.05
 
@@ -104,18 +105,18 @@ def outcome(fault: Fault, project: Path) -> Verdict:
         with bounded(fault.bound):
             fault.attempt(project)
     except StudyError as error:
-        return refusal(str(error), fault.names)
+        return refusal(str(error), fault.names, fault.lines)
     except BaseException as error:
         said = f"{type(error).__name__}: {error}".partition("\n")[0]
         return Verdict(kinds.get(type(error), "traceback"), said)
     return Verdict("right")
 
 
-def refusal(message: str, names: str) -> Verdict:
-    """Whether a refusal says in one or two lines what is wrong with what, and what to do."""
+def refusal(message: str, names: str, most: int = 2) -> Verdict:
+    """Whether a refusal says in few lines what is wrong with what, and what to do."""
     lines = message.strip().splitlines()
     own_words = re.sub(r"\([^()]*\)", "", message)  # another program's own message is quoted in brackets
-    if not lines or len(lines) > LINES or len(message) > LONGEST:
+    if not lines or len(lines) > most or len(message) > most * LONGEST:
         return Verdict("message", f"{len(lines)} lines, {len(message)} characters: {message[:200]!r}")
     if names not in message:
         return Verdict("message", f"does not name {names}: {message[:200]}")

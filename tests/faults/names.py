@@ -1,8 +1,6 @@
 """Names that are no names: of banks, variants, stages, trainings and networks, wherever one becomes a part of a path."""
 
-import contextlib
 import copy
-import io
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -12,15 +10,13 @@ from typing import Any
 import yaml
 
 from regen_lib import defenses
-from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import load_bank
 from regen_lib.core.storage import weights_hash
-from regen_lib.study.__main__ import main
 from regen_lib.study.files import bank_file, units_file
-from regen_lib.study.params import load_params
 from regen_lib.training.loop import fit
 from tests.faults.artifacts import RECIPE, images, lay, network
+from tests.faults.command import called
 from tests.faults.fault import Fault, expect
 from tests.repository import REPOSITORY
 from tests.suite import network_of
@@ -82,21 +78,8 @@ def named_in_params(place: str, name: object, project: Path) -> None:
         section = section[key]
     section[name] = copy.deepcopy(next(iter(section.values())))
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    load_params(Path("params.yaml"))
+    called(["check"])
     expect(False, f"{place}.{name!r} passes the check")
-
-
-def called(arguments: list[str]) -> None:
-    """A command of the study, in this process; :class:`StudyError` with what it says where it ends with status 2."""
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-        try:
-            status = main(arguments)
-        except SystemExit as error:  # argparse
-            status = int(str(error.code))
-    if status == 2:
-        raise StudyError(said.getvalue().partition("error: ")[2])
-    expect(status == 0, f"status {status}: {said.getvalue()[-200:]}")
 
 
 def named_stage(words: Callable[[str], list[str]], name: str, project: Path) -> None:
