@@ -2,11 +2,13 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from torch import Tensor, nn
 
 from regen_lib.core import processes
+from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import read_tensors, write_tensors
 
 
@@ -27,7 +29,7 @@ class Checkpoint:
         optimizer: torch.optim.Optimizer,
         rng: torch.Generator,
     ) -> None:
-        self.path = None if folder is None else folder / f"{name.replace(' ', '-')}.safetensors"
+        self.path = None if folder is None else folder / f"{file_name(name)}.safetensors"
         self.identity, self.parts, self.optimizer, self.rng = repr(identity), nn.ModuleList(parts), optimizer, rng
         self.losses: list[float] = []
         if self.path is not None and self.path.is_file():
@@ -68,3 +70,11 @@ class Checkpoint:
         """After the training: it has left its result elsewhere, or will be done again."""
         if self.path is not None and processes.rank() == 0:
             self.path.unlink(missing_ok=True)
+
+
+def file_name(name: str) -> str:
+    """What a training's file is called: its name, whatever it holds, within one folder. :class:`StudyError` for a name that is too long."""
+    quoted = quote(name.replace(" ", "-"), safe="", errors="backslashreplace")
+    if len(quoted) > 200:
+        raise StudyError(f"training {name[:40]!r}...: its kept epochs are named after it: use at most 200 letters")
+    return quoted
