@@ -1,6 +1,7 @@
 """A share of the faults, and the judge: it must see each way to fail."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -69,7 +70,6 @@ def test_attempts_that_take_their_process_with_them_or_leave_others_behind(monke
     monkeypatch.setattr(runner, "PATIENCE", 0.5)
 
     def deaf(project: Path) -> None:
-        import signal
 
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         time.sleep(30)
@@ -77,7 +77,7 @@ def test_attempts_that_take_their_process_with_them_or_leave_others_behind(monke
     attempts: dict[str, Callable[[Path], object]] = {
         "right": lambda project: None,
         "orphan": orphaned,
-        "died": lambda project: os.abort(),
+        "died": lambda project: os.kill(os.getpid(), signal.SIGKILL),
         "hang": deaf,
     }
     faults = [Fault("x", name, attempt, bound=0.5) for name, attempt in attempts.items()] * 2

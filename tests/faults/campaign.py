@@ -56,7 +56,8 @@ def share(faults: Sequence[Fault], seconds: float) -> list[Fault]:
     chosen = []
     for of_kind in kinds.values():
         left = seconds / len(kinds)
-        for fault in Random(0).sample(of_kind, len(of_kind)):
+        dear = left / 4  # cheap ones come first, or one dear one would be all
+        for fault in sorted(Random(0).sample(of_kind, len(of_kind)), key=lambda fault: fault.cost > dear):
             if fault.cost <= left:
                 chosen.append(fault)
                 left -= fault.cost
