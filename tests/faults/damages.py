@@ -7,6 +7,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -37,10 +38,12 @@ def truncations(cuts: tuple[float, ...] = CUTS) -> dict[str, Spoil]:
 def flips(rng: Random, count: int, start: float = 0.0, stop: float = 1.0) -> dict[str, Spoil]:
     """One bit flipped, at random places between two parts of the file's length."""
     places = [(start + rng.random() * (stop - start), rng.randrange(8)) for _ in range(count)]
-    return {
-        f"bit {bit} flipped at {place:.4%}": rewritten(lambda data, p=place, b=bit: flipped(data, int(p * len(data)), b))
-        for place, bit in places
-    }  # type: ignore[misc]
+    return {f"bit {bit} flipped at {place:.4%}": rewritten(partial(flipped_at, part=place, bit=bit)) for place, bit in places}
+
+
+def flipped_at(data: bytes, part: float, bit: int) -> bytes:
+    """``data`` with one bit the other way, at a part of its length."""
+    return flipped(data, int(part * len(data)), bit)
 
 
 def flipped(data: bytes, place: int, bit: int) -> bytes:
