@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro smoke sample test checks unit pipeline notebooks lint lab bench clean
+.PHONY: help setup repro smoke sample test checks unit pipeline faults notebooks lint lab bench clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ unit: $(READY)  ## tests alone
 
 pipeline: $(READY)  ## every stage on the smoke profile, twice
 	python -m pytest -m pipeline
+
+faults: $(READY)  ## damage, full disks, hostile files, limits: a thousand faults, and the table of what held (docs/faults.md)
+	python -m tests.faults
 
 notebooks: $(READY)  ## every notebook in order under nbval, on the smoke profile
 	rm -rf build/notebooks

@@ -5,6 +5,7 @@
 ``.safetensors``.
 """
 
+import re
 from pathlib import Path
 
 from regen_lib.core.errors import StudyError
@@ -12,12 +13,12 @@ from regen_lib.core.errors import StudyError
 
 def bank_file(data: Path, network: str, bank: str) -> Path:
     """The file of a network's bank, whichever stage made it; :class:`StudyError` where none did, or two."""
-    return only(data, f"banks/*/{network}/{bank}.safetensors")
+    return only(data, f"banks/*/{plain(network)}/{plain(bank)}.safetensors")
 
 
 def units_file(data: Path, network: str, variant: str) -> Path:
     """The file of a network's units, or of a variant of the ablation; :class:`StudyError` where no stage made it, or two."""
-    trained = data / "units" / variant / f"{network}.safetensors"
+    trained = data / "units" / plain(variant) / f"{plain(network)}.safetensors"
     return trained if trained.is_file() else only(data, f"ablation/*/{variant}/{network}.safetensors")
 
 
@@ -28,3 +29,10 @@ def only(data: Path, pattern: str) -> Path:
         remedy = "rename one of them" if found else "run the stage that makes it (`make repro` makes all)"
         raise StudyError(f"{data / pattern} is there {len(found)} times: {remedy}")
     return found[0]
+
+
+def plain(name: str) -> str:
+    """``name``, where it can be a part of a path and a pattern as it stands; :class:`StudyError` for any other."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", name):
+        raise StudyError(f"{name[:64]!r} cannot name a file: use at most 64 letters, digits, _ and -")
+    return name

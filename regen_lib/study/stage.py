@@ -25,6 +25,7 @@ import yaml
 from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT, TF32
 from regen_lib.core.errors import StudyError
 from regen_lib.core.replacing import replace_bytes
+from regen_lib.study.files import plain
 from regen_lib.study.params import lookup
 
 EXECUTED, USAGE, CODE = Path("executed"), Path("build/usage"), Path("data/code")
@@ -39,6 +40,9 @@ class Stage:
     name: str
     section: str
     settings: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        plain(self.name)
 
     @property
     def command(self) -> list[str]:

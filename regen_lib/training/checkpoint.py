@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ class Checkpoint:
         optimizer: torch.optim.Optimizer,
         rng: torch.Generator,
     ) -> None:
-        self.path = None if folder is None else folder / f"{name.replace(' ', '-')}.safetensors"
+        self.path = None if folder is None else folder / f"{file_name(name)}.safetensors"
         self.parts, self.optimizer, self.rng = nn.ModuleList(parts), optimizer, rng
         self.losses: list[float] = []
         self.identity = identity(**made_of) if folder else {}
@@ -94,3 +95,11 @@ class Checkpoint:
         """After the training: it has left its result elsewhere, or will be done again."""
         if self.path is not None and processes.rank() == 0:
             self.path.unlink(missing_ok=True)
+
+
+def file_name(name: str) -> str:
+    """What a training's file is called: its name, whatever it holds, within one folder. :class:`StudyError` for a name that is too long."""
+    quoted = quote(name.replace(" ", "-"), safe="", errors="backslashreplace")
+    if len(quoted) > 200:
+        raise StudyError(f"training {name[:40]!r}...: its kept epochs are named after it: use at most 200 letters")
+    return quoted
