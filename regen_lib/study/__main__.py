@@ -1,11 +1,13 @@
 """The command line of the study: ``python -m regen_lib.study --help``."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from regen_lib.core.errors import StudyError
+from regen_lib.study.lifeline import end_with_dvc
 from regen_lib.study.params import load_params
 
 PARAMS = Path("params.yaml")
@@ -14,12 +16,16 @@ PARAMS = Path("params.yaml")
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = parser().parse_args(arguments)
+    end_with_dvc()
     try:
         status: int = options.work(options)
         return status
-    except StudyError as error:
+    except (StudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"stopped: {' '.join(sys.argv[1:] if arguments is None else arguments)}", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,6 +69,7 @@ def reproduce(options: argparse.Namespace) -> int:
 def run_stage(options: argparse.Namespace) -> int:
     """Run one notebook as a stage."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     from regen_lib.study import stage
 
@@ -75,6 +82,9 @@ def run_stage(options: argparse.Namespace) -> int:
     except papermill.PapermillExecutionError as error:
         print(f"error: {asked.notebook}, cell {error.cell_index}: {error.ename}: {error.evalue}", file=sys.stderr)
         print(f"the whole story is in {stage.EXECUTED / asked.name}.ipynb", file=sys.stderr)
+        return 1
+    except DeadKernelError:
+        print(f"error: {asked.notebook}: its kernel was killed, for want of memory perhaps: run it again", file=sys.stderr)
         return 1
     return 0
 
@@ -118,4 +128,5 @@ def make_folder(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an orderly end, as on Ctrl-C
     sys.exit(main())

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ import yaml
 
 from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT
 from regen_lib.core.errors import StudyError
+from regen_lib.study import lifeline
+from regen_lib.study.kernel import OwnKernel
 from regen_lib.study.params import lookup
 
 EXECUTED, USAGE, CODE = Path("executed"), Path("build/usage"), Path("data/code")
@@ -91,7 +94,8 @@ def several(params: dict[str, Any]) -> bool:
 def launch(how: dict[str, Any], stage: Stage) -> int:
     """Start this very stage in several processes, as params.yaml's ``run`` says; the launcher's exit status."""
     command = [*shlex.split(how["launcher"]), f"--nproc-per-node={how['processes']}", "-m", "regen_lib.study", *stage.command]
-    return subprocess.run(command, check=False).returncode
+    with lifeline.owned(stage.name):
+        return subprocess.run(command, check=False, **lifeline.tied()).returncode
 
 
 def run(stage: Stage, params: dict[str, Any]) -> None:
@@ -105,12 +109,12 @@ def run(stage: Stage, params: dict[str, Any]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     os.environ.update({IN_STAGE: name, MEMORY_FORMAT: params["study"]["memory_format"]})
     source, streams = stage.source(params), {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
-    try:
-        papermill.execute_notebook(
-            source, target, stage.values(params), kernel_name="python3", progress_bar=False, extra_arguments=QUIET, **streams
-        )
-    finally:
-        last = tidied(target)
+    kernel = {"kernel_name": "python3", "kernel_manager_class": OwnKernel, "shutdown_kernel": "immediate", "extra_arguments": QUIET}
+    with nullcontext() if "RANK" in os.environ else lifeline.owned(name):  # the launcher owns the stage of several processes
+        try:
+            papermill.execute_notebook(source, target, stage.values(params), progress_bar=False, **kernel, **streams)
+        finally:
+            last = tidied(target)
     if last is None:
         raise StudyError(f"{source}: a cell stopped the notebook early, its last cell did not run; see {target}")
     replace(USAGE / f"{name}.json", json.dumps({**usage(), "seconds": time.monotonic() - begun}))
