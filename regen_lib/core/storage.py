@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
+from regen_lib.core.origin import remedy
 from regen_lib.core.wrappers import bare
 
 FORMAT = 1
@@ -55,14 +56,14 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     :class:`StudyError` for a missing, truncated, foreign (a pickle, say) or newer file, or one of another ``kind``.
     """
     if not path.is_file():
-        raise StudyError(f"{path} is missing: run the stage that makes it (`dvc repro` makes all, `dvc dag` shows which)")
+        raise StudyError(f"{path} is missing: {remedy(path)}")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
             metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))
     except (SafetensorError, ValueError) as error:
-        remedy = "only safetensors files are read, nothing is unpickled; delete it and run `dvc repro`"
-        raise StudyError(f"{path} is truncated or no safetensors file ({error}): {remedy}") from error
+        why = "only safetensors files are read, nothing is unpickled; delete it and run `dvc repro`"
+        raise StudyError(f"{path} is truncated or no safetensors file ({error}): {why}") from error
     if (metadata.get("format"), metadata.get("kind")) != (FORMAT, kind):
         found = f"kind {metadata.get('kind')!r} in format {metadata.get('format')!r}"
         raise StudyError(f"{path}: {found}, expected kind {kind!r} in format {FORMAT!r}: make it again with `dvc repro`")

@@ -86,7 +86,7 @@ def prepare(
     name), in the network's order. Work is saved every 500 images, and goes on from there after a kill. A file that cannot be
     decoded is named: ``unreadable`` = stop ends with an error, drop goes on without it.
     """
-    known = json.loads((raw / classes).read_text()) if classes else None
+    known = json.loads((raw / classes).read_text(encoding="utf-8")) if classes else None
     plan = planned(raw, trees, {**counts, "validation": validation}, [folder for folder, _ in known] if known else None, seed)
     folder = target.with_name(f"{target.name}.parts")
     shards = [

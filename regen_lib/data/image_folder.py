@@ -51,7 +51,7 @@ def listing(tree: Path, names: Sequence[str] | None = None) -> Listing:
     A class without images is reported, and keeps its number.
     """
     if tree.is_file():
-        rows = [line.rsplit(maxsplit=1) for line in tree.read_text().splitlines() if line.strip()]
+        rows = [line.rsplit(maxsplit=1) for line in tree.read_text(encoding="utf-8").splitlines() if line.strip()]
         if any(len(row) != 2 or not row[1].isdigit() for row in rows):
             raise StudyError(f"{tree}: expected lines `path class`, the class as a number from 0")
         found = [(tree.parent / path, int(label)) for path, label in rows]

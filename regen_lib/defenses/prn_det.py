@@ -98,7 +98,7 @@ def support_vector_machine(negative: Tensor, positive: Tensor, *, cost: float = 
     offset[len(positive) :] = -1
     rows = torch.cat([rows, offset[:, None]], dim=1)
     weight = torch.zeros(rows.shape[1], dtype=rows.dtype, requires_grad=True)
-    solver = torch.optim.LBFGS([weight], max_iter=2000, tolerance_grad=1e-7, tolerance_change=0, line_search_fn="strong_wolfe")
+    solver = torch.optim.LBFGS([weight], max_iter=2000, tolerance_grad=1e-5, tolerance_change=0, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         solver.zero_grad()

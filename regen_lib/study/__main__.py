@@ -9,6 +9,7 @@ from pathlib import Path
 from regen_lib.core.errors import StudyError
 from regen_lib.study.lifeline import end_with_dvc
 from regen_lib.study.params import load_params
+from regen_lib.study.surroundings import settle
 
 PARAMS = Path("params.yaml")
 
@@ -18,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     end_with_dvc()
     try:
+        settle()
         status: int = options.work(options)
         return status
     except (StudyError, OSError) as error:

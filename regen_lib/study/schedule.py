@@ -102,7 +102,7 @@ def last_times() -> dict[str, float]:
     if committed.is_file():
         with committed.open(encoding="utf-8") as file:
             found = {"@".join(filter(None, (row["stage"], row["network"]))): float(row["cpu_seconds"]) for row in csv.DictReader(file)}
-    own = {path.stem.replace("-", "@", 1): json.loads(path.read_text())["seconds"] for path in sorted(USAGE.glob("*.json"))}
+    own = {path.stem.replace("-", "@", 1): json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in sorted(USAGE.glob("*.json"))}
     return found | own
 
 

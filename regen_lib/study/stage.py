@@ -113,8 +113,12 @@ def run(stage: Stage, params: dict[str, Any]) -> None:
     with nullcontext() if "RANK" in os.environ else lifeline.owned(name):  # the launcher owns the stage of several processes
         try:
             papermill.execute_notebook(source, target, stage.values(params), progress_bar=False, **kernel, **streams)
-        finally:
-            last = tidied(target)
+        except papermill.PapermillExecutionError:  # the traceback stands in the notebook
+            tidied(target)
+            raise
+        except OSError as error:
+            raise unwritable(target, error) from error
+        last = tidied(target)
     if last is None:
         raise StudyError(f"{source}: a cell stopped the notebook early, its last cell did not run; see {target}")
     replace(USAGE / f"{name}.json", json.dumps({**usage(), "seconds": time.monotonic() - begun}))
@@ -141,8 +145,17 @@ def replace(path: Path, text: str) -> None:
     """Write to a temporary name, then rename: core.storage's for a process that should not wait for torch."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> StudyError:
+    """What is said of a full disk or a folder of somebody else's."""
+    return StudyError(f"{path} cannot be written: {error.strerror}: see to room and rights there, and run the stage again")
 
 
 def usage() -> dict[str, float]:
