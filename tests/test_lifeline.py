@@ -100,7 +100,7 @@ def test_a_kernel_ends_with_its_stage_whose_lock_is_free_again(folder: Path, mon
     [
         (lambda running: os.killpg(running.top.pid, signal.SIGINT), 130, ["stopped: run n --as slow --section synthesis"]),
         (lambda running: running.stage.terminate(), 130, ["stopped: run n --as slow --section synthesis"]),
-        (lambda running: running.kernel.kill(), 1, ["Kernel died", "error: n: its kernel was killed"]),
+        (lambda running: running.kernel.kill(), 2, ["Kernel died", "error: notebooks/n.ipynb: its kernel was killed"]),
     ],
     ids=["Ctrl-C", "SIGTERM", "a killed kernel"],
 )

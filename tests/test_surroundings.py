@@ -33,12 +33,12 @@ def test_a_copy_without_git_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "dvc.yaml").write_text("stages: {one: {cmd: touch out, outs: [out]}}", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    surroundings.do_without_git()
+    surroundings.do_without_git(tmp_path)
     done = subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     (tmp_path / ".dvc/config.local").unlink()
     (tmp_path / ".git").mkdir()
-    surroundings.do_without_git()
+    surroundings.do_without_git(tmp_path)
     assert not (tmp_path / ".dvc/config.local").exists()
 
 

@@ -71,7 +71,6 @@ def reproduce(options: argparse.Namespace) -> int:
 def run_stage(options: argparse.Namespace) -> int:
     """Run one notebook as a stage."""
     import papermill
-    from nbclient.exceptions import DeadKernelError
 
     from regen_lib.study import stage
 
@@ -84,9 +83,6 @@ def run_stage(options: argparse.Namespace) -> int:
     except papermill.PapermillExecutionError as error:
         print(f"error: {asked.notebook}, cell {error.cell_index}: {error.ename}: {error.evalue}", file=sys.stderr)
         print(f"the whole story is in {stage.EXECUTED / asked.name}.ipynb", file=sys.stderr)
-        return 1
-    except DeadKernelError:
-        print(f"error: {asked.notebook}: its kernel was killed, for want of memory perhaps: run it again", file=sys.stderr)
         return 1
     return 0
 

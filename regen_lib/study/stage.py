@@ -118,6 +118,8 @@ def run(stage: Stage, params: dict[str, Any]) -> None:
             raise
         except OSError as error:
             raise unwritable(target, error) from error
+        except RuntimeError as error:  # nbclient's
+            raise StudyError(f"{source}: its kernel was killed, for want of memory perhaps: run the stage again ({error})") from error
         last = tidied(target)
     if last is None:
         raise StudyError(f"{source}: a cell stopped the notebook early, its last cell did not run; see {target}")

@@ -19,7 +19,7 @@ def settle() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    do_without_git()
+    do_without_git(Path.cwd())
 
 
 def refuse_links() -> None:
@@ -43,9 +43,8 @@ def have_a_user() -> None:
         os.environ["USER"] = f"user{os.getuid()}"
 
 
-def do_without_git() -> None:
-    """Tell DVC that a downloaded copy of the project has no git."""
-    here = Path.cwd()
+def do_without_git(here: Path) -> None:
+    """Tell DVC that a downloaded copy of the project, the folder ``here`` or one above it, has no git."""
     root = next((folder for folder in (here, *here.parents) if (folder / ".dvc/config").is_file()), None)
     if root and not any((folder / ".git").exists() for folder in (root, *root.parents)):
         local = root / ".dvc/config.local"
