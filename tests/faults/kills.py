@@ -45,9 +45,9 @@ class Kill:
         """What is shown of it."""
         return f"{self.signal.name} to the {self.victim} of {self.stage} at {self.moment:.2f}"
 
-    def attempt(self, folder: Path, seconds: float) -> str:
-        """Kill, run again, compare; what did not hold, or nothing. ``seconds`` is what the stage takes undisturbed."""
-        before, faults = outputs(folder, self.stage), []
+    def attempt(self, folder: Path, seconds: float, expected: dict[str, str]) -> str:
+        """Kill, run again, compare; what did not hold, or nothing. ``seconds`` and ``expected`` are the undisturbed stage's."""
+        faults = []
         top = subprocess.Popen([*DVC, "--force", self.stage], cwd=folder, env=environment(), **QUIET)
         victim, everyone = self.wait(top, seconds)
         if victim is None:
@@ -61,7 +61,7 @@ class Kill:
         again = subprocess.run([*DVC, self.stage], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
         if again.returncode:
             faults.append(f"the next run failed: {again.stderr.strip()[-300:]}")
-        elif outputs(folder, self.stage) != before:
+        elif outputs(folder, self.stage) != expected:
             faults.append("other bytes")
         faults += [f"{path.relative_to(folder)} left over" for path in folder.rglob("*.partial")]
         return "; ".join(faults)
@@ -113,17 +113,17 @@ def kills(count: int, seed: int = 0) -> Iterator[Kill]:
         yield Kill(stage, victim, rng.choice(SIGNALS), rng.uniform(0.0, 0.9))
 
 
-def undisturbed(folder: Path) -> dict[str, float]:
-    """Make the smoke study up to the stages; the seconds that each takes when it runs again."""
+def undisturbed(folder: Path) -> dict[str, tuple[float, dict[str, str]]]:
+    """Make the smoke study up to the stages; the seconds that each takes when it runs again, and its outputs."""
     prepare(folder, REPOSITORY / "params.yaml", REPOSITORY / "profiles/smoke.yaml")
     command = [sys.executable, "-m", "regen_lib.study", "repro", *STAGES]
     subprocess.run(command, cwd=folder, env=environment(), check=True)
-    took = {}
+    found = {}
     for stage in STAGES:
         begun = time.monotonic()
         subprocess.run([*DVC, "--force", stage], cwd=folder, env=environment(), check=True, **QUIET)
-        took[stage] = time.monotonic() - begun
-    return took
+        found[stage] = time.monotonic() - begun, outputs(folder, stage)
+    return found
 
 
 def main() -> int:
@@ -135,9 +135,9 @@ def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        seconds = undisturbed(folder)
+        alone = undisturbed(folder)
         for kill in kills(options.count, options.seed):
-            fault = kill.attempt(folder, seconds[kill.stage])
+            fault = kill.attempt(folder, *alone[kill.stage])
             failed += bool(fault)
             print(f"{'FAILED' if fault else 'held'} · {kill.name}{f': {fault}' if fault else ''}", flush=True)
     print(f"{options.count - failed} of {options.count} kills held")
