@@ -1,13 +1,14 @@
 # Every target makes .venv first where it is missing: Python 3.11 or newer with venv, git and make are all that is needed.
 PYTHON ?= python3
-# PYTHON, JOBS (stages at once) and RAW (folder of raw images) may be given on the command line
-BIN := $(CURDIR)/.venv/bin
+# PYTHON, JOBS (stages at once), RAW (folder of raw images) and CPU_INDEX may be given on the command line.
+# CPU_INDEX is the address of a package index with PyTorch's `+cpu` builds: from there torch comes without CUDA, 2 GB in all instead of 6
 READY := .venv/ready
-export PATH := $(BIN):$(PATH)
+PIP := .venv/bin/python -m pip install --quiet --no-deps
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro smoke sample test checks unit pipeline faults notebooks lint lab bench clean
+.PHONY: help setup lock repro smoke sample test checks unit pipeline faults notebooks lint lab bench clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,9 +19,22 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' || { echo "venv is missing: apt install python3-venv, or set PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+ifdef CPU_INDEX
+	sed -nE 's/^(torch|torchvision)==([^ ]+).*/\1==\2+cpu/p' requirements.lock | xargs $(PIP) --index-url "$(CPU_INDEX)"
+	awk '/^[a-z]/ {other = !/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)[[=]/} other' requirements.lock > .venv/requirements.lock
+	$(PIP) --require-hashes --requirement .venv/requirements.lock
+else
+	$(PIP) --require-hashes --requirement requirements.lock
+endif
+	$(PIP) --editable .
+	.venv/bin/python -m pip check
 	touch $@
+
+lock:  ## requirements.lock anew from pyproject.toml, with hashes (UPGRADE=1: newer versions too)
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install --quiet uv
+	build/uv/bin/uv pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-strip-extras --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 
 repro: $(READY)  ## rebuild every table and figure, JOBS= stages at once (what is cached and unchanged is not run again)
 	python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS))
@@ -31,7 +45,7 @@ smoke: $(READY)  ## the whole study in miniature below build/smoke; it touches n
 
 sample: $(READY)  ## the study in small on real ImageNet images: make sample RAW=folder (studies/imagenet_sample/params.yaml says of what)
 	@test -d "$(RAW)" || { echo "RAW=$(RAW): name a folder with images/, classes.json and weights, see studies/imagenet_sample/params.yaml"; exit 1; }
-	mkdir -p studies/imagenet_sample/data && ln -sfn "$(abspath $(RAW))" studies/imagenet_sample/data/raw
+	mkdir -p studies/imagenet_sample/data && ln -sfn "$$(cd "$(RAW)" && pwd)" studies/imagenet_sample/data/raw
 	cd studies/imagenet_sample && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS)) filter_norms noise_masking real_images
 
 test: $(READY)  ## lint, types, tests and all notebooks; beside them, on a second core, the whole smoke pipeline
@@ -59,7 +73,7 @@ lint: $(READY)  ## ruff and mypy
 	mypy
 
 lab: $(READY)  ## JupyterLab on the notebooks
-	jupyter lab --notebook-dir=.
+	python -m jupyter lab --notebook-dir=. $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would cost: into benchmarks/results and the README
 	python -m benchmarks.speed

@@ -37,7 +37,7 @@ def kernels(table: pd.DataFrame) -> str:
     """Microseconds of every form; how many times the kernel's the fastest rival takes; the share of a copy's bandwidth."""
     names = ["kernel", *(form for form in RIVALS if form in set(table.form))]
     lines = [
-        f"| operation | size | type | {' | '.join(f'{name}, µs' for name in names)} | fastest rival / kernel | of a copy's bandwidth |"
+        f"| operation | size | type | {' | '.join(f'{name}, μs' for name in names)} | fastest rival / kernel | of a copy's bandwidth |"
     ]
     lines.append("|---" * (5 + len(names)) + "|")
     ahead = 0

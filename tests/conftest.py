@@ -18,7 +18,11 @@ from regen_lib.core.runtime import start
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.networks.blocks import Task, initialise
 from regen_lib.networks.vgg16 import vgg16
+from regen_lib.study.surroundings import do_without_git
+from tests.repository import REPOSITORY
 from tests.suite import Known, build_study
+
+do_without_git(REPOSITORY)  # before tests are collected: they are of the stages that DVC knows
 
 TASK = Task((1, 12, 12), 4, (100.0,), (60.0,))
 

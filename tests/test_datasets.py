@@ -30,8 +30,8 @@ def four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         pixels = torch.arange(count * 4, dtype=torch.uint8).view(count, 2, 2)
         files[f"{stem}-images-idx3-ubyte.gz"] = gzip.compress(idx(pixels))
         files[f"{stem}-labels-idx1-ubyte.gz"] = gzip.compress(idx(torch.arange(count, dtype=torch.uint8) % 10))
-    monkeypatch.setattr(fashion_mnist, "MD5", {name: hashlib.md5(data).hexdigest() for name, data in files.items()})
-    return {name: files[name] for name in fashion_mnist.MD5}
+    monkeypatch.setattr(fashion_mnist, "SHA256", {name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
+    return {name: files[name] for name in fashion_mnist.SHA256}
 
 
 def sources(monkeypatch: pytest.MonkeyPatch, **read: object) -> None:
@@ -71,7 +71,7 @@ def test_damaged_and_missing_files(tmp_path: Path, four: dict[str, bytes], damag
     with pytest.raises(StudyError, match="is missing: run the images stage"):
         read_idx(tmp_path / name)
     (tmp_path / name).write_bytes(damage(four[name]))
-    with pytest.raises(StudyError, match=r"MD5 .* published .* delete it"):
+    with pytest.raises(StudyError, match=r"SHA-256 .* published .* delete it"):
         read_idx(tmp_path / name)
     with pytest.raises(StudyError, match="damaged"):
         fetch(tmp_path)
@@ -81,7 +81,7 @@ def test_damaged_and_missing_files(tmp_path: Path, four: dict[str, bytes], damag
 def test_debians_files_are_the_published_ones() -> None:
     name = "t10k-labels-idx1-ubyte.gz"
     whole = (RAW / name).read_bytes()
-    assert hashlib.md5(whole).hexdigest() == fashion_mnist.MD5[name]
+    assert hashlib.sha256(whole).hexdigest() == fashion_mnist.SHA256[name]
     stem = name.removesuffix(".gz").encode() + b"\0"
     stripped = whole[:3] + b"\0" + whole[4:10] + whole[10 + len(stem) :]  # what `gzip -n` leaves
     assert gzip.decompress(stripped) == gzip.decompress(whole)

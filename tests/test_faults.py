@@ -25,6 +25,11 @@ def raising(error: BaseException) -> Callable[[Path], None]:
     return attempt
 
 
+def there_for_a_while(project: Path) -> None:
+    Path("../x").write_text("x")
+    Path("../x").unlink()
+
+
 def orphaned(project: Path) -> None:
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 
@@ -46,7 +51,7 @@ ATTEMPTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a folder far up": (lambda project: Path("../../../../x").mkdir(), "outside"),
     "another's file changed": (lambda project: Path("../../../../precious.txt").write_text("mine"), "outside"),
     "another's file gone": (lambda project: Path("../../../../precious.txt").unlink(), "outside"),
-    "outside for a while": (lambda project: (Path("../x").write_text("x"), Path("../x").unlink()), "outside"),
+    "outside for a while": (there_for_a_while, "outside"),
     "refused, and written outside": (
         lambda project: (Path("../x").write_text("x"), raising(StudyError("a.txt: delete it"))(project)),
         "outside",

@@ -1,16 +1,21 @@
 """Stages on all cores: what may start when, what is left to do, and what is said of a failure."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import networkx as nx
+import psutil
 import pytest
 import yaml
 
 from regen_lib.core.errors import StudyError
 from regen_lib.study import schedule
 from regen_lib.study.schedule import Plan
+from tests.repository import REPOSITORY
 
 
 def plan() -> Plan:
@@ -95,3 +100,22 @@ def test_lanes_do_not_change_the_lock(study: Path) -> None:
     (study / "dvc.lock").unlink()
     assert schedule.repro(1) == 0
     assert yaml.safe_load((study / "dvc.lock").read_text()) == two
+
+
+def test_ctrl_c_ends_what_runs_and_says_so(study: Path) -> None:
+    ask = "import sys\nfrom regen_lib.study import schedule\nsys.exit(schedule.repro(2))"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", ask]
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until = time.monotonic() + 60
+    while not all((study / f"build/log/{name}.log").is_file() and (study / f"build/log/{name}.log").stat().st_size for name in "ab"):
+        assert running.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    started = psutil.Process(running.pid).children()
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert errors == "stopped: a, b; what had ended is kept, the next run goes on from there\n"
+    assert len(started) == 2
+    assert not any(process.is_running() for process in started)

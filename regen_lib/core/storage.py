@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
+from regen_lib.core.origin import remedy
 from regen_lib.core.replacing import replace_bytes, replacing
 from regen_lib.core.wrappers import bare
 
@@ -101,7 +102,7 @@ def check_readable(path: Path) -> None:
         state = "is no file" if path.is_symlink() or path.exists() else "is missing"
     except OSError as error:
         raise StudyError(f"{path} cannot be read: {error.strerror}") from error
-    raise StudyError(f"{path} {state}: run the stage that makes it (`dvc repro` makes all, `dvc dag` shows which)")
+    raise StudyError(f"{path} {state}: {remedy(path)}")
 
 
 @contextmanager

@@ -25,13 +25,19 @@ from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
 from regen_lib.core.storage import write_bytes
 
-MD5 = dict(FashionMNIST.resources)  # the published sums, as torchvision lists them
+SHA256 = {  # of the published files, whose MD5 sums torchvision lists
+    "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+}
+AUTHORS = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 # gzip time stamps of the published files; Debian strips stamp and name from the headers and keeps the rest
 STAMPS = {"train-images": 1504176606, "train-labels": 1504176606, "t10k-images": 1504176627, "t10k-labels": 1504176627}
 SYSTEM = Path("/usr/share/datasets/fashion-mnist")
 PACKAGE = "dataset-fashion-mnist"
 CLASSES = tuple(FashionMNIST.classes)
-TIMEOUT = 20  # seconds a mirror may stay silent
+TIMEOUT = 20  # seconds the server may stay silent
 
 
 def published(name: str, data: bytes) -> bytes:
@@ -44,13 +50,13 @@ def published(name: str, data: bytes) -> bytes:
 
 
 def check(name: str, data: bytes) -> bytes:
-    """``data`` in its published form; :class:`StudyError` unless its MD5 is the published one."""
+    """``data`` in its published form; :class:`StudyError` unless its SHA-256 is the published one."""
     sums = []
     for form in (data, published(name, data)):
-        sums.append(hashlib.md5(form, usedforsecurity=False).hexdigest())
-        if sums[-1] == MD5[name]:
+        sums.append(hashlib.sha256(form).hexdigest())
+        if sums[-1] == SHA256[name]:
             return form
-    raise StudyError(f"{name}: MD5 {sums[0]}, published {MD5[name]}: the file is damaged; delete it and run again")
+    raise StudyError(f"{name}: SHA-256 {sums[0]}, published {SHA256[name]}: the file is damaged; delete it and run again")
 
 
 def from_system(names: Sequence[str]) -> dict[str, bytes]:
@@ -58,14 +64,9 @@ def from_system(names: Sequence[str]) -> dict[str, bytes]:
     return {name: (SYSTEM / name).read_bytes() for name in names}
 
 
-def from_mirrors(names: Sequence[str]) -> dict[str, bytes]:
-    """torchvision's mirrors, the first that answers."""
-    for mirror in FashionMNIST.mirrors:
-        try:
-            return {name: urllib.request.urlopen(mirror + name, timeout=TIMEOUT).read() for name in tqdm(names, desc=mirror)}
-        except OSError:
-            continue
-    raise OSError("none answered")
+def from_authors(names: Sequence[str]) -> dict[str, bytes]:
+    """The repository of the data's authors."""
+    return {name: urllib.request.urlopen(AUTHORS + name, timeout=TIMEOUT).read() for name in tqdm(names, desc=AUTHORS)}
 
 
 def from_apt(names: Sequence[str]) -> dict[str, bytes]:
@@ -81,22 +82,22 @@ def from_apt(names: Sequence[str]) -> dict[str, bytes]:
 
 SOURCES: dict[str, Callable[[Sequence[str]], dict[str, bytes]]] = {
     str(SYSTEM): from_system,
-    "torchvision's mirrors": from_mirrors,
+    "the authors' repository": from_authors,
     f"Debian's package {PACKAGE}": from_apt,
 }
 
 
 def fetch(raw: Path) -> None:
-    """Bring the four published files into ``raw``, from the first source that has them all with the published MD5.
+    """Bring the four published files into ``raw``, from the first source that has them all with the published SHA-256.
 
-    Sources: what is in ``raw`` already, Debian's installed package, torchvision's mirrors, Debian's package from apt.
+    Sources: what is in ``raw`` already, Debian's installed package, the authors' repository, Debian's package from apt.
     :class:`StudyError` for a damaged file in ``raw``, or, with what each source said, where no source has them.
     """
     raw.mkdir(parents=True, exist_ok=True)
-    for name in MD5:
+    for name in SHA256:
         if (raw / name).exists():
             check(name, (raw / name).read_bytes())
-    missing = [name for name in MD5 if not (raw / name).exists()]
+    missing = [name for name in SHA256 if not (raw / name).exists()]
     said = []
     for source, read in SOURCES.items() if missing else ():
         try:

@@ -1,23 +1,14 @@
 """Feature Distillation (Liu et al., CVPR 2019): a JPEG-like quantisation of 8x8 DCT blocks with a table made for defence."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from regen_lib.core.options import Amount
 from regen_lib.defenses._shared.base import Defended, straight_through
+from regen_lib.defenses._shared.dct import dct_matrix
 
 BLOCK = 8
-
-
-def dct_matrix(size: int) -> Tensor:
-    """The orthonormal DCT-II of ``size`` samples as a matrix."""
-    n = torch.arange(size, dtype=torch.float64)
-    matrix = torch.cos(math.pi / size * (n + 0.5) * n[:, None]) * math.sqrt(2 / size)
-    matrix[0] /= math.sqrt(2)
-    return matrix.float()
 
 
 class FeatureDistillation(Defended):
@@ -30,7 +21,7 @@ class FeatureDistillation(Defended):
         super().__init__(network)
         table = torch.full((BLOCK, BLOCK), float(high))
         table[: BLOCK // 2, : BLOCK // 2] = low
-        self.register_buffer("dct", dct_matrix(BLOCK), persistent=False)
+        self.register_buffer("dct", dct_matrix(BLOCK).float(), persistent=False)
         self.register_buffer("table", table, persistent=False)
 
     def transform(self, x: Tensor) -> Tensor:

@@ -2,25 +2,19 @@
 
 from typing import Annotated
 
-import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.extras import need
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import draw
 from regen_lib.core.options import Count, Probability
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import Defended, TrainingData
+from regen_lib.defenses._shared.dct import dct_matrix
 from regen_lib.defenses.prn import PRN
 from regen_lib.training.recipe import Recipe
-
-fft = need("scipy.fft", what="the detector of PRN+det", package="scipy", extra="defenses")
-preprocessing, svm = (
-    need(f"sklearn.{name}", what="the detector of PRN+det", package="scikit-learn", extra="defenses") for name in ("preprocessing", "svm")
-)
 
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue
 
@@ -38,7 +32,7 @@ class DetectingPRN(PRN):
 
     def scores(self, x: Tensor, rectified: Tensor) -> Tensor:
         """How far each image is on the perturbed side ``[N]``."""
-        return torch.from_numpy(features(x, rectified)).to(self.weight) @ self.weight + self.bias
+        return features(x, rectified).to(self.weight) @ self.weight + self.bias
 
     def perturbed(self, x: Tensor) -> Tensor:
         """Which of the images the detector calls perturbed: ``[N]``."""
@@ -51,12 +45,13 @@ class DetectingPRN(PRN):
         return torch.where(perturbed.view(-1, 1, 1, 1), rectified, x)
 
 
-def features(x: Tensor, rectified: Tensor) -> np.ndarray:
-    """Logarithm of the absolute DCT coefficients of the grey difference between image and rectified image: ``[N, H * W]``."""
-    difference = (x - rectified).numpy(force=True)
-    grey = np.tensordot(GREY, difference, axes=(0, 1)) if difference.shape[1] == len(GREY) else difference.mean(1)
-    logs: np.ndarray = np.log(np.abs(fft.dctn(grey, axes=(1, 2), norm="ortho")) + 1e-3).reshape(len(x), -1)
-    return logs
+def features(x: Tensor, rectified: Tensor) -> Tensor:
+    """Logarithm of the absolute DCT coefficients of the grey difference between image and rectified image: float64 ``[N, H * W]``."""
+    difference = (x - rectified).double()
+    if x.shape[1] == len(GREY):
+        difference = difference * difference.new_tensor(GREY).view(-1, 1, 1) * len(GREY)
+    rows, columns = (dct_matrix(size).to(x.device) for size in x.shape[2:])
+    return (rows @ difference.mean(1) @ columns.T).abs().add(1e-3).log().flatten(1)
 
 
 def prn_det(network: nn.Module, *, channels: int, size: int, maps: Count = 64, blocks: Count = 5) -> DetectingPRN:
@@ -67,7 +62,7 @@ def prn_det(network: nn.Module, *, channels: int, size: int, maps: Count = 64, b
 def train(
     defended: DetectingPRN,
     data: TrainingData,
-    recipe: Recipe | None,  # noqa: ARG001  # scikit-learn's solver needs none
+    recipe: Recipe | None,  # noqa: ARG001  # the detector's fit has one minimum
     *,
     seed: int,
     name: str,
@@ -76,7 +71,7 @@ def train(
 ) -> None:
     """Take the rectifier of a trained PRN, and train the detector on ``images`` training images, each clean and perturbed.
 
-    A linear SVM on standardised features; its threshold leaves ``alarms`` of held-out clean images above it.
+    A linear SVM on standardised features, in float64; its threshold leaves ``alarms`` of held-out clean images above it.
     :class:`StudyError` unless ``data.built_on`` is a PRN of the same shape.
     """
     take_rectifier(defended, data.built_on)
@@ -86,15 +81,37 @@ def train(
     rows = {}
     with torch.no_grad():
         for kind, batch in (("clean", x), ("perturbed", x + v)):
-            rows[kind] = np.concatenate([features(part, PRN.transform(defended, part)) for part in batch.split(500)])
+            rows[kind] = torch.cat([features(part, PRN.transform(defended, part)) for part in batch.split(500)])
     fitted = len(x) * 3 // 4
-    scaler = preprocessing.StandardScaler().fit(np.concatenate([rows["clean"][:fitted], rows["perturbed"][:fitted]]))
-    line = svm.LinearSVC(C=0.01, dual=False, random_state=seed)
-    line.fit(np.concatenate([scaler.transform(rows[kind][:fitted]) for kind in rows]), np.repeat([0, 1], fitted))
-    weight = line.coef_[0] / scaler.scale_
-    held_out = np.quantile(rows["clean"][fitted:] @ weight, 1 - alarms)
-    defended.weight.copy_(torch.from_numpy(weight))
-    defended.bias.fill_(-float(held_out))
+    clean, perturbed = rows["clean"][:fitted], rows["perturbed"][:fitted]
+    deviation, mean = torch.std_mean(torch.cat([clean, perturbed]), dim=0, correction=0)
+    deviation[deviation == 0] = 1
+    weight = support_vector_machine((clean - mean) / deviation, (perturbed - mean) / deviation) / deviation
+    defended.weight.copy_(weight)
+    defended.bias.copy_(-torch.quantile(rows["clean"][fitted:] @ weight, 1 - alarms))
+
+
+def support_vector_machine(negative: Tensor, positive: Tensor, *, cost: float = 0.01) -> Tensor:
+    """The direction ``[D]`` of the linear SVM that tells ``positive`` ``[N, D]`` from ``negative`` ``[M, D]``, both float64.
+
+    scikit-learn's ``LinearSVC``: half the squared norm of weights and offset, plus ``cost`` times the squared hinge losses. Fitted here,
+    since the bytes of a solver in NumPy follow the kernel that its BLAS picks by the processor and the environment.
+    """
+    rows = torch.cat([positive, -negative])
+    offset = torch.ones(len(rows), dtype=rows.dtype)
+    offset[len(positive) :] = -1
+    rows = torch.cat([rows, offset[:, None]], dim=1)
+    weight = torch.zeros(rows.shape[1], dtype=rows.dtype, requires_grad=True)
+    solver = torch.optim.LBFGS([weight], max_iter=2000, tolerance_grad=1e-5, tolerance_change=0, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        value = weight.square().sum() / 2 + cost * (1 - rows @ weight).clamp_min(0).square().sum()
+        value.backward()
+        return value
+
+    solver.step(loss)
+    return weight.detach()[:-1]
 
 
 def take_rectifier(defended: PRN, trained: Defended | None) -> None:

@@ -1,12 +1,15 @@
 """The command line of the study: ``python -m regen_lib.study --help``."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from regen_lib.core.errors import StudyError
+from regen_lib.study.lifeline import end_with_dvc
 from regen_lib.study.params import load_params
+from regen_lib.study.surroundings import settle
 
 PARAMS = Path("params.yaml")
 
@@ -14,12 +17,17 @@ PARAMS = Path("params.yaml")
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = parser().parse_args(arguments)
+    end_with_dvc()
     try:
+        settle()
         status: int = options.work(options)
         return status
-    except StudyError as error:
+    except (StudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"stopped: {' '.join(sys.argv[1:] if arguments is None else arguments)}", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -121,4 +129,5 @@ def make_folder(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an orderly end, as on Ctrl-C
     sys.exit(main())

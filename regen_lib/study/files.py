@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.origin import remedy
 
 
 def bank_file(data: Path, network: str, bank: str) -> Path:
@@ -26,8 +27,8 @@ def only(data: Path, pattern: str) -> Path:
     """The one file below ``data`` that matches ``pattern``."""
     found = sorted(data.glob(pattern))
     if len(found) != 1:
-        remedy = "rename one of them" if found else "run the stage that makes it (`make repro` makes all)"
-        raise StudyError(f"{data / pattern} is there {len(found)} times: {remedy}")
+        what_to_do = "rename one of them" if found else remedy(data / pattern)
+        raise StudyError(f"{data / pattern} is there {len(found)} times: {what_to_do}")
     return found[0]
 
 

@@ -20,6 +20,7 @@ import psutil
 from dvc.repo import Repo
 
 from regen_lib.core.errors import StudyError
+from regen_lib.study import lifeline
 from regen_lib.study.stage import CODE, EXECUTED, USAGE
 
 LOGS = Path("build/log")
@@ -101,7 +102,7 @@ def last_times() -> dict[str, float]:
     if committed.is_file():
         with committed.open(encoding="utf-8") as file:
             found = {"@".join(filter(None, (row["stage"], row["network"]))): float(row["cpu_seconds"]) for row in csv.DictReader(file)}
-    own = {path.stem.replace("-", "@", 1): json.loads(path.read_text())["seconds"] for path in sorted(USAGE.glob("*.json"))}
+    own = {path.stem.replace("-", "@", 1): json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in sorted(USAGE.glob("*.json"))}
     return found | own
 
 
@@ -109,7 +110,7 @@ def repro(jobs: int, targets: Iterable[str] = ()) -> int:
     """Bring the study in this folder up to date with ``jobs`` stages at once; the exit status. What a stage says goes to a log."""
     LOGS.mkdir(parents=True, exist_ok=True)
     again = [] if all(path.is_file() for path in stamps()) else ["--force"]  # DVC does not look at dvc.yaml itself
-    if subprocess.run([*DVC, "repro", "--single-item", "--quiet", *again, "code"], check=False).returncode:
+    if subprocess.run([*DVC, "repro", "--single-item", "--quiet", *again, "code"], check=False, **lifeline.tied()).returncode:
         return 1
     plan = planned(targets)
     total, running = len(plan.graph), dict[str, tuple[subprocess.Popen[bytes], float]]()
@@ -127,16 +128,26 @@ def repro(jobs: int, targets: Iterable[str] = ()) -> int:
                 left = plan.to_go({other: at for other, (_, at) in running.items()}, jobs)
                 say(f"stage {len(plan.done) + len(plan.failed)} of {total} · {name}", process.returncode, time.monotonic() - begun, left)
             time.sleep(0.2)
+    except KeyboardInterrupt:
+        print(f"stopped: {', '.join(sorted(running))}; what had ended is kept, the next run goes on from there", file=sys.stderr)
+        return 130
     finally:
-        for process, _ in running.values():
-            process.terminate()
+        stop(process for process, _ in running.values())
     return ended(plan)
+
+
+def stop(processes: Iterable["subprocess.Popen[bytes]"]) -> None:
+    """End what still runs; a stage ends with its DVC."""
+    for process in (stopped := list(processes)):
+        process.terminate()
+    for process in stopped:
+        process.wait()
 
 
 def start(name: str) -> "subprocess.Popen[bytes]":
     """Start one stage; what it says goes to its log."""
     with (LOGS / f"{name.replace('@', '-')}.log").open("wb") as log:
-        return subprocess.Popen([*DVC, "repro", "--single-item", name], stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen([*DVC, "repro", "--single-item", name], stdout=log, stderr=subprocess.STDOUT, **lifeline.tied())
 
 
 def say(what: str, status: int, took: float, left: float) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ import yaml
 from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT, TF32
 from regen_lib.core.errors import StudyError
 from regen_lib.core.replacing import replace_bytes
+from regen_lib.study import lifeline
 from regen_lib.study.files import plain
+from regen_lib.study.kernel import OwnKernel
 from regen_lib.study.params import lookup
 
 EXECUTED, USAGE, CODE = Path("executed"), Path("build/usage"), Path("data/code")
@@ -96,7 +99,8 @@ def several(params: dict[str, Any]) -> bool:
 def launch(how: dict[str, Any], stage: Stage) -> int:
     """Start this very stage in several processes, as params.yaml's ``run`` says; the launcher's exit status."""
     command = [*shlex.split(how["launcher"]), f"--nproc-per-node={how['processes']}", "-m", "regen_lib.study", *stage.command]
-    return subprocess.run(command, check=False).returncode
+    with lifeline.owned(stage.name):
+        return subprocess.run(command, check=False, **lifeline.tied()).returncode
 
 
 def run(stage: Stage, params: dict[str, Any]) -> None:
@@ -111,11 +115,17 @@ def run(stage: Stage, params: dict[str, Any]) -> None:
     target.unlink(missing_ok=True)  # DVC's cache may hold the same file, by a link, and papermill writes in place
     os.environ.update({IN_STAGE: name, MEMORY_FORMAT: params["study"]["memory_format"], TF32: str(int(params["study"].get("tf32", False)))})
     source, streams = stage.source(params), {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
-    try:
-        papermill.execute_notebook(
-            source, target, stage.values(params), kernel_name="python3", progress_bar=False, extra_arguments=QUIET, **streams
-        )
-    finally:
+    kernel = {"kernel_name": "python3", "kernel_manager_class": OwnKernel, "shutdown_kernel": "immediate", "extra_arguments": QUIET}
+    with nullcontext() if "RANK" in os.environ else lifeline.owned(name):  # the launcher owns the stage of several processes
+        try:
+            papermill.execute_notebook(source, target, stage.values(params), progress_bar=False, **kernel, **streams)
+        except papermill.PapermillExecutionError:  # the traceback stands in the notebook
+            tidied(target)
+            raise
+        except OSError as error:
+            raise unwritable(target, error) from error
+        except RuntimeError as error:  # nbclient's
+            raise StudyError(f"{source}: its kernel was killed, for want of memory perhaps: run the stage again ({error})") from error
         last = tidied(target)
     if last is None:
         raise StudyError(f"{source}: a cell stopped the notebook early, its last cell did not run; see {target}")
@@ -141,7 +151,15 @@ def tidied(path: Path) -> int | None:
 
 def replace(path: Path, text: str) -> None:
     """Write ``text`` whole or not at all."""
-    replace_bytes(path, text.encode())
+    try:
+        replace_bytes(path, text.encode())
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> StudyError:
+    """What is said of a full disk or a folder of somebody else's."""
+    return StudyError(f"{path} cannot be written: {error.strerror}: see to room and rights there, and run the stage again")
 
 
 def usage() -> dict[str, float]:

@@ -246,7 +246,8 @@ def metadata_damages(kind: Kind) -> Iterator[tuple[str, Spoil]]:
         whole = read_tensors(path, kind.kind)[1]
     for key, right in sorted(whole.items()):
         yield f"no {key}", anew(kind, lambda _, metadata, key=key: metadata.pop(key))  # type: ignore[misc]
-        for value in (value for value in (None, "text", -1, [], {}) if not isinstance(value, plain_type(right))):
+        others: tuple[object, ...] = (None, "text", -1, [], {})
+        for value in (value for value in others if not isinstance(value, plain_type(right))):
             yield f"{key} is {value!r}", anew(kind, lambda _, metadata, key=key, value=value: metadata.update({key: value}))  # type: ignore[misc]
 
 

@@ -44,7 +44,7 @@ def calling(function: Any, path: Path) -> None:
 class Pickles:
     """A pickle module whose pickler takes classes made on the spot."""
 
-    Pickler, Unpickler, HIGHEST_PROTOCOL = pickle._Pickler, pickle.Unpickler, 2  # type: ignore[attr-defined]
+    Pickler, Unpickler, HIGHEST_PROTOCOL = pickle._Pickler, pickle.Unpickler, 2
     dumps, loads, dump, load = pickle.dumps, pickle.loads, pickle.dump, pickle.load
 
 

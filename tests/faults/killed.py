@@ -16,8 +16,8 @@ COUNT = 30
 
 
 @contextmanager
-def study(base: Path) -> Iterator[tuple[Path, dict[str, float]]]:
-    """The study and how long its stages take, for one attempt at a time; the first one makes it."""
+def study(base: Path) -> Iterator[tuple[Path, dict[str, tuple[float, dict[str, str]]]]]:
+    """The study, how long its stages take and what they leave, for one attempt at a time; the first one makes it."""
     with (base / "kills.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder, times = base / "killed", base / "kills.json"
@@ -28,8 +28,8 @@ def study(base: Path) -> Iterator[tuple[Path, dict[str, float]]]:
 
 def attempt(kill: Kill, project: Path) -> None:
     """One kill; what does not hold."""
-    with study(project.parents[4]) as (folder, seconds):
-        fault = kill.attempt(folder, seconds[kill.stage])
+    with study(project.parents[4]) as (folder, alone):
+        fault = kill.attempt(folder, *alone[kill.stage])
     if fault:
         raise (OrphanError if "outlived" in fault else LeftoverError if "left over" in fault else WrongError)(fault)
 

@@ -68,6 +68,12 @@ def linked(path: Path) -> None:
     path.symlink_to(Path("elsewhere").absolute())
 
 
+def link_to_nowhere() -> None:
+    """The bank is a link to what is no more."""
+    linked(Path("data/banks/uaps/net/spgd.safetensors"))
+    shutil.rmtree("elsewhere")
+
+
 # what is done to a process before it works
 LIMITS: dict[str, Callable[[], object]] = {
     "nothing": lambda: None,
@@ -91,7 +97,7 @@ LIMITS: dict[str, Callable[[], object]] = {
     "banks are a link": partial(linked, Path("data/banks")),
     "banks are a file": partial(a_file, Path("data/banks")),
     "the bank is a folder": partial(mounted, "data/banks/uaps/net/spgd.safetensors/x"),
-    "the bank is a link to nowhere": lambda: linked(Path("data/banks/uaps/net/spgd.safetensors")) or shutil.rmtree("elsewhere"),
+    "the bank is a link to nowhere": link_to_nowhere,
     "niceness 19": partial(os.nice, 19),
 }
 

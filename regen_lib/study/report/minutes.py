@@ -23,11 +23,11 @@ from regen_lib.study.stage import USAGE
 def collect(folder: Path, lock: Path) -> pd.DataFrame:
     """One row a stage (and network) of ``dvc.lock``: CPU seconds, peak memory, machine. :class:`StudyError` where nothing has run."""
     rows = []
-    for name in sorted(yaml.safe_load(lock.read_text())["stages"] if lock.is_file() else []):
+    for name in sorted(yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else []):
         stage, _, item = name.partition("@")
         path = folder / f"{name.replace('@', '-')}.json"
         if path.is_file():
-            used = json.loads(path.read_text())
+            used = json.loads(path.read_text(encoding="utf-8"))
             rows.append({"stage": stage, "network": item, **{key: used[key] for key in ("cpu_seconds", "peak_mb")}})
     if not rows:
         raise StudyError(f"{folder} holds no stage of {lock}: run `make repro` first")
