@@ -211,9 +211,9 @@ def test_half_the_images_of_a_batch_are_perturbed() -> None:
 
 
 def test_an_epoch_sees_every_image_once(images: Images) -> None:
-    labels = torch.cat([y for _, y in MiniBatches(images, len(images), 12, rng())])
+    labels = torch.cat([y for _, y in MiniBatches(images, len(images), Recipe(1, 0.1, batch=12), rng())])
     assert sorted(labels.tolist()) == sorted(images.labels.tolist())
-    assert len(MiniBatches(images, 30, 12, rng())) == 2
+    assert len(MiniBatches(images, 30, Recipe(1, 0.1, batch=12), rng())) == 2
 
 
 @pytest.mark.parametrize(
@@ -227,6 +227,7 @@ def test_an_epoch_sees_every_image_once(images: Images) -> None:
         ({"rate": 1e30, "batch": 16}, "lower the rate"),
         ({"images": 49, "batch": 16}, "49 images asked for"),
         ({"images": 15, "batch": 16}, "an epoch at least one batch"),
+        ({"crop": -1}, "must not be negative"),
     ],
 )
 def test_recipes_that_cannot_work(network: nn.Module, images: Images, recipe: dict[str, object], said: str) -> None:

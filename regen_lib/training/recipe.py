@@ -11,7 +11,8 @@ from regen_lib.core.errors import StudyError
 class Recipe:
     """How to train.
 
-    ``epochs`` passes over ``images`` images each (None: all). ``schedule``: ``drops`` divides the rate by 10 after each
+    ``epochs`` passes over ``images`` images each (None: all), each mirrored at random; with ``crop`` each is also padded by so many
+    pixels and cut to its size at random. ``schedule``: ``drops`` divides the rate by 10 after each
     quarter of the training (the paper's four epochs); ``cycle`` warms up and anneals (Smith's one-cycle). ``precision``:
     ``bfloat16`` trains under autocast; weights stay float32. ``compile`` puts Eq. 7's network through
     ``torch.compile`` in that mode: ``default``, or ``reduce-overhead``, which replays CUDA graphs.
@@ -27,6 +28,7 @@ class Recipe:
     momentum: float = 0.9
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: Literal["default", "reduce-overhead"] | None = None
+    crop: int = 0
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "adamw"):
@@ -43,6 +45,8 @@ class Recipe:
             raise StudyError(f"batch {self.batch} of {self.images} images: a batch takes at least 2 images, an epoch at least one batch")
         if self.weight_decay < 0 or not 0 <= self.momentum < 1:
             raise StudyError(f"weight_decay {self.weight_decay} must not be negative, momentum {self.momentum} lies in [0, 1)")
+        if self.crop < 0:
+            raise StudyError(f"crop {self.crop} must not be negative: 0 is no cropping, 4 pixels are usual for images of 32")
 
 
 def rate_at(recipe: Recipe, done: float) -> float:
