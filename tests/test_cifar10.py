@@ -96,5 +96,10 @@ def test_what_is_not_the_published_archive(tmp_path: Path, archive: bytes, monke
             work()
 
 
+def test_options_of_another_source(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"images\.options has side: cifar10 takes no options"):
+        prepare("cifar10", tmp_path, tmp_path / "images.safetensors", validation=6, seed=0, side=32)
+
+
 def test_the_address_is_beside_torchvisions() -> None:
     assert cifar10.URL.rsplit("/", 1) == [CIFAR10.url.rsplit("/", 1)[0], "cifar-10-binary.tar.gz"]

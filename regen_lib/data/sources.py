@@ -29,13 +29,16 @@ def prepare(source: str, raw: Path, target: Path, *, validation: int, seed: int,
     """Write the splits of a source of images to ``target``; returns the names of the classes.
 
     A published source is fetched into ``raw`` where it is not there; ``image_folder`` takes trees of JPEGs below ``raw``, with the
-    options of :func:`regen_lib.data.decoding.prepare`. :class:`StudyError` for an unknown source.
+    options of :func:`regen_lib.data.decoding.prepare`. :class:`StudyError` for an unknown source, and for options that it does not take.
     """
     if source in PUBLISHED:
         published = PUBLISHED[source]
+        if options:
+            raise StudyError(f"images.options has {', '.join(options)}: {source} takes no options, set it to {{}}")
         published.fetch(raw)
         save_images(target, published.read(raw, validation, seed))
-        return published.CLASSES
+        names: tuple[str, ...] = published.CLASSES
+        return names
     if source == "image_folder":
         return decoding.prepare(raw, target, validation=validation, seed=seed, **options)
     raise StudyError(f"images.source {source!r} is unknown: choose one of {', '.join(SOURCES)}")
