@@ -11,7 +11,7 @@ import torch
 
 from regen_lib.core.errors import StudyError
 from regen_lib.data import fashion_mnist
-from regen_lib.data.fashion_mnist import check, fetch, published, read_fashion_mnist, read_idx
+from regen_lib.data.fashion_mnist import check, fetch, published, read, read_idx
 from tests.repository import REPOSITORY
 
 RAW = REPOSITORY / "data/raw"
@@ -48,7 +48,7 @@ def test_fetch_takes_the_first_source_that_is_whole(tmp_path: Path, four: dict[s
     assert {p.name: p.read_bytes() for p in (tmp_path / "raw").iterdir()} == four
     sources(monkeypatch)  # nothing is asked again
     fetch(tmp_path / "raw")
-    splits = read_fashion_mnist(tmp_path / "raw", validation=5, seed=0)
+    splits = read(tmp_path / "raw", validation=5, seed=0)
     assert {name: len(images) for name, images in splits.items()} == {"train": 7, "validation": 5, "test": 4}
     together = torch.cat([splits["train"].pixels, splits["validation"].pixels])[:, 0, 0, 0]
     assert sorted(together.tolist()) == list(range(0, 48, 4))

@@ -16,7 +16,6 @@ from regen_lib.core.perturbations import Threat
 from regen_lib.core.storage import read_tensors, weights_hash
 from regen_lib.defenses._shared.base import Defended, TrainingData, save_defense
 from regen_lib.defenses._shared.retraining import Retrained
-from regen_lib.defenses.feature_denoising import feature_denoising
 
 WIDE = Threat(math.inf, 60.0, 1.0)
 RECIPE = {"epochs": 2, "rate": 2e-3, "batch": 8, "optimizer": "adamw", "schedule": "cycle"}
@@ -79,9 +78,9 @@ def test_a_defence_is_made_kept_and_found_again(
 def test_unknown_defences_and_settings(network: nn.Module, training_data: TrainingData) -> None:
     with pytest.raises(StudyError, match="choose one of adversarial_training, democratic_training"):
         defenses.find("base")
-    with pytest.raises(StudyError, match="choose one of gaussian, dot"):
-        feature_denoising(network, shape=(1, 12, 12), kind="median")
-    with pytest.raises(StudyError, match="choose one of logits, features"):
+    with pytest.raises(StudyError, match="give one of gaussian, dot"):
+        defenses.make("feature_denoising", network, {**SPECS["feature_denoising"], "options": {"kind": "median"}}, training_data, seed=0)
+    with pytest.raises(StudyError, match="give one of logits, features"):
         defenses.make("hgd", network, {**SPECS["hgd"], "training": {"guide": "pixels"}}, training_data, seed=0)
     with pytest.raises(StudyError, match="takes its rectifier from a trained PRN: set built_on to defenses/prn"):
         defenses.make("prn_det", network, SPECS["prn_det"], training_data, seed=0)

@@ -50,7 +50,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "nothing to train on": (lambda: units(["0"], synthetic=0), "synthetic 0: units are trained on at least one"),
     "no image to calibrate on": (lambda: units(["0"], calibration=0), "calibration on 0 images"),
     "more images than there are": (lambda: units(["0"], calibration=99), "99 images asked for, 16 are there"),
-    "half an epoch": (lambda: rl.Recipe(1.5, 0.1), "epochs 1.5, batch 128, images None: these are whole numbers"),
+    "half an epoch": (lambda: rl.Recipe(1.5, 0.1), "epochs is 1.5: give a whole number, 1 or more"),
 }
 
 

@@ -124,22 +124,23 @@ def test_half_the_images_of_a_batch_are_perturbed() -> None:
 
 
 def test_an_epoch_sees_every_image_once(images: Images) -> None:
-    labels = torch.cat([y for _, y in MiniBatches(images, len(images), 12, rng())])
+    labels = torch.cat([y for _, y in MiniBatches(images, len(images), Recipe(1, 0.1, batch=12), rng())])
     assert sorted(labels.tolist()) == sorted(images.labels.tolist())
-    assert len(MiniBatches(images, 30, 12, rng())) == 2
+    assert len(MiniBatches(images, 30, Recipe(1, 0.1, batch=12), rng())) == 2
 
 
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
-        ({"optimizer": "lion"}, "sgd or adamw"),
-        ({"schedule": "step"}, "drops or cycle"),
-        ({"compile": "fast"}, "null, default or reduce-overhead"),
-        ({"epochs": 0}, "positive"),
+        ({"optimizer": "lion"}, "give one of sgd, adamw"),
+        ({"schedule": "step"}, "give one of drops, cycle"),
+        ({"compile": "fast"}, "give one of default, reduce-overhead, or null"),
+        ({"epochs": 0}, "epochs is 0: give a whole number, 1 or more"),
         ({"batch": 64}, "fewer than one batch"),
         ({"rate": 1e30, "batch": 16}, "lower the rate"),
         ({"images": 49, "batch": 16}, "49 images asked for"),
-        ({"images": 15, "batch": 16}, "an epoch at least one batch"),
+        ({"images": 15, "batch": 16}, "an epoch takes at least one batch"),
+        ({"crop": -1}, "crop is -1: give a whole number, 0 or more"),
     ],
 )
 def test_recipes_that_cannot_work(network: nn.Module, images: Images, recipe: dict[str, object], said: str) -> None:

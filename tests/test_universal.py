@@ -179,12 +179,12 @@ def test_gap_losses_by_hand() -> None:
     """Two pixels are two logits: at x = (2, 0) the clean class is 0, the least likely 1; v moves them to (1, 0.5)."""
     network = linear_network(torch.eye(2), torch.zeros(2), (1, 1, 2))
     x, v = torch.tensor([[[[2.0, 0.0]]]]), torch.tensor([[[[-1.0, 0.5]]]])
-    assert float(generator_loss(network, x, v, "least", -1)) == pytest.approx(math.log(math.log(1 + math.exp(0.5))))
-    assert float(generator_loss(network, x, v, "clean", -1)) == pytest.approx(-math.log(math.log(1 + math.exp(-0.5))))
+    assert float(generator_loss(network, x, v, "least", None)) == pytest.approx(math.log(math.log(1 + math.exp(0.5))))
+    assert float(generator_loss(network, x, v, "clean", None)) == pytest.approx(-math.log(math.log(1 + math.exp(-0.5))))
     assert float(generator_loss(network, x, torch.zeros_like(v), "clean", 1)) == pytest.approx(math.log(math.log(1 + math.exp(2))))
-    with pytest.raises(StudyError, match="choose one of least, clean"):
+    with pytest.raises(StudyError, match="give one of least, clean"):
         gap(network, x.to(torch.uint8), INF, seed=0, count=1, loss="most")
-    with pytest.raises(StudyError, match="choose one of none, range, data"):
+    with pytest.raises(StudyError, match="give one of none, range, data"):
         gd_uap(network, x.to(torch.uint8), INF, seed=0, count=1, prior="some")
 
 

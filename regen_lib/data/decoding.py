@@ -25,12 +25,11 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
 from regen_lib.core.replacing import replace_bytes
 from regen_lib.core.storage import KEY, seal, unsealed
-from regen_lib.data.image_file import CROP, WORKERS, Form, UndecodableError, pixels, read
+from regen_lib.data.image_file import WORKERS, Form, UndecodableError, pixels, read
 from regen_lib.data.image_folder import ImageFolder
 from regen_lib.data.listing import Listing
 
 SIZE = 500  # images decoded between two notes
-EACH = 3 * CROP * CROP  # bytes of an image's pixels
 BLOCK = 4096  # bytes: the header takes a multiple
 
 
@@ -63,8 +62,8 @@ class Part:
     def stored(self, note: Mapping[str, Any]) -> bytes:
         """The pixels that the note is on."""
         with self.file.open("rb") as file:
-            file.seek(self.begin + note["place"] * EACH)
-            return file.read(len(note["labels"]) * EACH)
+            file.seek(self.begin + note["place"] * self.form.bytes)
+            return file.read(len(note["labels"]) * self.form.bytes)
 
     def write(self, pool: ThreadPoolExecutor) -> None:
         """Decode what can be decoded, and write it; the note has its labels, the names of what cannot, and how images were stored."""
@@ -87,12 +86,12 @@ class Part:
             image, mode = pixels(data, file, self.form)
         except UndecodableError as error:
             return None, str(error), source
-        return center_crop(image, [CROP, CROP]), mode, source
+        return center_crop(image, [self.form.crop, self.form.crop]), mode, source
 
     def store(self, note: Mapping[str, Any], place: int, data: bytes) -> None:
         """Write pixels to a place, then the note on them."""
         with self.file.open("r+b") as file:
-            file.seek(self.begin + place * EACH)
+            file.seek(self.begin + place * self.form.bytes)
             file.write(data)
         replace_bytes(self.note, json.dumps({**note, "place": place, "pixels": digest(data)}).encode())
 
@@ -116,18 +115,18 @@ def digest(*data: bytes) -> str:
 def prepare(raw: Path, target: Path, *, validation: int, seed: int, **options: Any) -> tuple[str, ...]:
     """Decode the splits ``train``, ``validation``, ``test`` and perhaps ``others`` into ``target``; returns the names of the classes.
 
-    ``options`` are those of :class:`regen_lib.data.image_folder.ImageFolder`, and ``side``, ``square``, ``rotate`` of
+    ``options`` are those of :class:`regen_lib.data.image_folder.ImageFolder`, and ``side``, ``crop``, ``square``, ``rotate`` of
     :class:`regen_lib.data.image_file.Form`. Work is saved every 500 images, and goes on from there after a kill.
     :class:`StudyError` where the disk has too little room.
     """
     source = ImageFolder.of(raw, validation, seed, options)
     plan = source.plan()
     metadata = unsealed("images", source=source.record(), stream=plan.pop("stream").hash())
-    begin = -(-len(header(metadata, {split: len(found) for split, found in plan.items()})) // BLOCK) * BLOCK
+    begin = -(-len(header(metadata, {split: len(found) for split, found in plan.items()}, source.form)) // BLOCK) * BLOCK
     folder = target.with_name(f"{target.name}.parts")
     parts = divided(plan, source.form, begin, folder)
     if processes.rank() == 0:
-        make_room(folder, parts, begin + sum(len(found) for found in plan.values()) * (EACH + 8))
+        make_room(folder, parts, begin + sum(len(found) for found in plan.values()) * (source.form.bytes + 8))
     processes.wait()
     with ThreadPoolExecutor(WORKERS) as pool:
         for part in processes.jobs(tqdm(parts, desc="decoding, by 500 images")):
@@ -194,14 +193,14 @@ def settle(parts: Sequence[Part]) -> None:
         place += len(note["labels"])
 
 
-def header(metadata: str, counts: Mapping[str, int]) -> bytes:
+def header(metadata: str, counts: Mapping[str, int], form: Form) -> bytes:
     """What a safetensors file begins with: the length of a JSON text, the text with each array's type, shape and place.
 
     The pixels of all splits come first, then all labels. safetensors' own writer would want all of it in memory.
     """
     text: dict[str, Any] = {"__metadata__": {KEY: metadata}}
     offset = 0
-    for name, dtype, size, shape in (("pixels", "U8", EACH, [3, CROP, CROP]), ("labels", "I64", 8, [])):
+    for name, dtype, size, shape in (("pixels", "U8", form.bytes, [3, form.crop, form.crop]), ("labels", "I64", 8, [])):
         for split, count in counts.items():
             text[f"{split}.{name}"] = {"dtype": dtype, "shape": [count, *shape], "data_offsets": [offset, offset + count * size]}
             offset += count * size
@@ -222,17 +221,17 @@ def assemble(target: Path, parts: Sequence[Part], metadata: str, begin: int) -> 
         split: [label for part in parts if part.split == split for label in part.known()["labels"]]
         for split in dict.fromkeys(part.split for part in parts)
     }
+    form, flat = parts[0].form, [label for found in labels.values() for label in found]
     with parts[0].file.open("r+b") as file:
-        write_ends(file, header(metadata, {split: len(found) for split, found in labels.items()}), labels, begin)
+        write_header(file, header(metadata, {split: len(found) for split, found in labels.items()}, form), begin)
+        file.seek(begin + len(flat) * form.bytes)
+        file.write(np.array(flat, "<i8").tobytes())
+        file.truncate()
         seal(file)
     parts[0].file.replace(target)
 
 
-def write_ends(file: BufferedRandom, head: bytes, labels: Mapping[str, Sequence[int]], begin: int) -> None:
-    """The header, padded with spaces to ``begin`` bytes, and the labels, int64, where the pixels end."""
+def write_header(file: BufferedRandom, head: bytes, begin: int) -> None:
+    """The header, padded with spaces to ``begin`` bytes."""
     length = begin - 8
     file.write(length.to_bytes(8, "little") + head[8:].ljust(length))
-    flat = [label for found in labels.values() for label in found]
-    file.seek(begin + len(flat) * EACH)
-    file.write(np.array(flat, "<i8").tobytes())
-    file.truncate()

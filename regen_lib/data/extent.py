@@ -7,9 +7,11 @@ from typing import Any
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.options import Mistake
+from regen_lib.data.image_file import Form
+from regen_lib.data.image_folder import ImageFolder
 
-CROP = 224  # pixels: what is cut out of an image of a folder
-FASHION_MNIST = {"train": 60_000, "test": 10_000}  # images
+# of published sources: the shape of an image, how many there are to train on and to test on
+PUBLISHED = {"fashion_mnist": ((1, 28, 28), 60_000, 10_000), "cifar10": ((3, 32, 32), 50_000, 10_000)}
 
 
 @dataclass(frozen=True)
@@ -22,25 +24,23 @@ class Extent:
 
 def extent(source: str, validation: int, options: Mapping[str, Any]) -> Extent:
     """The extent of a source of which ``validation`` images are set apart."""
-    if source == "fashion_mnist":
-        train = FASHION_MNIST["train"] - validation
-        return Extent((1, 28, 28), {"train": train, "validation": validation, "test": FASHION_MNIST["test"]})
+    if source in PUBLISHED:
+        shape, train, test = PUBLISHED[source]
+        return Extent(shape, {"train": train - validation, "validation": validation, "test": test})
     counts = {split: options["counts"][split] or None for split in ("train", "test")}
-    return Extent((3, CROP, CROP), {**counts, "validation": validation})
+    side = options.get("crop", Form.crop)
+    return Extent((3, side, side), {**counts, "validation": validation})
 
 
 def mistakes(source: str, validation: int, options: Mapping[str, Any]) -> Iterator[Mistake]:
     """What is wrong with the options of a source, and with the number of validation images."""
-    if source == "fashion_mnist":
+    if source in PUBLISHED:
+        _, train, _ = PUBLISHED[source]
         for key, value in options.items():
-            yield Mistake(f"options.{key}", value, "fashion_mnist has no such option: remove it")
-        if validation >= FASHION_MNIST["train"]:
-            yield Mistake(
-                "validation", validation, f"some of the {FASHION_MNIST['train']} training images must be left to train on: give less"
-            )
+            yield Mistake(f"options.{key}", value, f"{source} has no such option: remove it")
+        if validation >= train:
+            yield Mistake("validation", validation, f"some of the {train} training images must be left to train on: give less")
         return
-    from regen_lib.data.image_folder import ImageFolder
-
     try:
         ImageFolder.of(Path(), validation, 0, options)
     except StudyError as error:

@@ -22,8 +22,8 @@ from torchvision.datasets import FashionMNIST
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.progress import tqdm
-from regen_lib.core.seeding import generator
 from regen_lib.core.storage import write_bytes
+from regen_lib.data.splits import held_out
 
 SHA256 = {  # of the published files, whose MD5 sums torchvision lists
     "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -122,13 +122,10 @@ def read_idx(path: Path) -> Tensor:
     return torch.from_numpy(np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).copy()).view(shape)
 
 
-def read_fashion_mnist(raw: Path, validation: int, seed: int) -> dict[str, Images]:
+def read(raw: Path, validation: int, seed: int) -> dict[str, Images]:
     """The splits ``train``, ``validation`` and ``test`` from the files in ``raw``; the split is drawn from ``seed``."""
-    splits = {
-        name: Images(read_idx(raw / f"{file}-images-idx3-ubyte.gz")[:, None], read_idx(raw / f"{file}-labels-idx1-ubyte.gz").long())
-        for name, file in (("train", "train"), ("test", "t10k"))
-    }
-    whole = splits["train"]
-    order = torch.randperm(len(whole), generator=generator(seed, "validation split")).cpu()
-    parts = {"train": order[validation:], "validation": order[:validation]}
-    return {name: Images(whole.pixels[index], whole.labels[index]) for name, index in parts.items()} | {"test": splits["test"]}
+    whole, test = (
+        Images(read_idx(raw / f"{file}-images-idx3-ubyte.gz")[:, None], read_idx(raw / f"{file}-labels-idx1-ubyte.gz").long())
+        for file in ("train", "t10k")
+    )
+    return {**held_out(whole, validation, seed), "test": test}

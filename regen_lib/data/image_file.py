@@ -22,7 +22,6 @@ from regen_lib.core.errors import StudyError
 
 WORKERS = os.cpu_count() or 1  # threads that decode
 FORMATS = ("JPEG", "PNG")  # by content
-CROP = 224  # pixels: what the networks take
 BYTES = 2**26  # of a file
 PIXELS = 89_478_485  # of an image: Pillow's own limit, at which it only warns
 LASTING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # errors of a file, not of a disk
@@ -38,19 +37,30 @@ class Form:
     """How images are brought to one size.
 
     The shorter side becomes ``side`` pixels (``square``: both do, the aspect ignored, as the authors do for CaffeNet and
-    GoogLeNet); an image of that size stays as it is. ``rotate`` turns an image as its EXIF orientation says; torchvision does not.
+    GoogLeNet); an image of that size stays as it is. Then a square of ``crop`` pixels is cut out, its centre unless a training draws
+    another. ``rotate`` turns an image as its EXIF orientation says; torchvision does not.
     """
 
     side: int = 256
+    crop: int = 224
     square: bool = False
     rotate: bool = False
 
     def __post_init__(self) -> None:
-        if type(self.side) is not int or self.side < CROP:
-            raise StudyError(f"images.options.side {self.side!r}: {CROP} x {CROP} pixels are cut out, so choose at least {CROP}")
+        if type(self.crop) is not int or self.crop < 1:
+            raise StudyError(f"images.options.crop {self.crop!r}: give the pixels of a side of the images, 1 or more")
+        if type(self.side) is not int or self.side < self.crop:
+            raise StudyError(
+                f"images.options.side {self.side!r}: {self.crop} x {self.crop} pixels are cut out, so choose at least {self.crop}"
+            )
         for key, value in (("square", self.square), ("rotate", self.rotate)):
             if not isinstance(value, bool):
                 raise StudyError(f"images.options.{key} {value!r}: choose true or false")
+
+    @property
+    def bytes(self) -> int:
+        """Of an image's pixels."""
+        return 3 * self.crop * self.crop
 
     def scaled(self, pixels: Tensor) -> Tensor:
         """``pixels`` ``[3, H, W]`` at their size."""

@@ -5,11 +5,12 @@ from typing import Any
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images, load_images, save_images
-from regen_lib.data import decoding, fashion_mnist
+from regen_lib.data import cifar10, decoding, fashion_mnist
 from regen_lib.data.raw import check_raw
 from regen_lib.data.stream import Streamed, streamed
 
-SOURCES = ("fashion_mnist", "image_folder")
+PUBLISHED = {"fashion_mnist": fashion_mnist, "cifar10": cifar10}
+SOURCES = (*PUBLISHED, "image_folder")
 
 
 def fetch(source: str, raw: Path) -> None:
@@ -17,8 +18,8 @@ def fetch(source: str, raw: Path) -> None:
 
     :class:`StudyError` for an unknown source, a damaged file, or a folder that is not there or has what DVC cannot follow.
     """
-    if source == "fashion_mnist":
-        fashion_mnist.fetch(raw)
+    if source in PUBLISHED:
+        PUBLISHED[source].fetch(raw)
     elif source not in SOURCES:
         raise StudyError(f"images.source {source!r} is unknown: choose one of {', '.join(SOURCES)}")
     elif not raw.is_dir():
@@ -29,13 +30,17 @@ def fetch(source: str, raw: Path) -> None:
 def prepare(source: str, raw: Path, target: Path, *, validation: int, seed: int, **options: Any) -> tuple[str, ...]:
     """Write the splits of a source of images to ``target``; returns the names of the classes.
 
-    ``fashion_mnist`` is fetched into ``raw`` where it is not there; ``image_folder`` takes trees of JPEGs below ``raw``, with the
-    options of :func:`regen_lib.data.decoding.prepare`. :class:`StudyError` for an unknown source.
+    A published source is fetched into ``raw`` where it is not there; ``image_folder`` takes trees of JPEGs below ``raw``, with the
+    options of :func:`regen_lib.data.decoding.prepare`. :class:`StudyError` for an unknown source, and for options that it does not take.
     """
-    if source == "fashion_mnist":
-        fashion_mnist.fetch(raw)
-        save_images(target, fashion_mnist.read_fashion_mnist(raw, validation, seed))
-        return fashion_mnist.CLASSES
+    if source in PUBLISHED:
+        published = PUBLISHED[source]
+        if options:
+            raise StudyError(f"images.options has {', '.join(options)}: {source} takes no options, set it to {{}}")
+        published.fetch(raw)
+        save_images(target, published.read(raw, validation, seed))
+        names: tuple[str, ...] = published.CLASSES
+        return names
     if source == "image_folder":
         return decoding.prepare(raw, target, validation=validation, seed=seed, **options)
     raise StudyError(f"images.source {source!r} is unknown: choose one of {', '.join(SOURCES)}")

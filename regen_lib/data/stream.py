@@ -13,7 +13,7 @@ from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
 from regen_lib.core.storage import read_tensors
-from regen_lib.data.image_file import CROP, WORKERS, Form, UndecodableError, decode
+from regen_lib.data.image_file import WORKERS, Form, UndecodableError, decode
 from regen_lib.data.image_folder import ImageFolder
 from regen_lib.data.listing import Listing
 
@@ -35,8 +35,8 @@ class Streamed:
 
     @property
     def pixels(self) -> Tensor:
-        """The first few images, uint8 ``[n, 3, 224, 224]``, their centres: what a training looks at before it begins."""
-        return torch.stack([center_crop(self.image(index)[0], [CROP, CROP]) for index in range(min(SAMPLE, len(self)))])
+        """The first few images, uint8 ``[n, 3, crop, crop]``, their centres: what a training looks at before it begins."""
+        return torch.stack([center_crop(self.image(index)[0], [self.form.crop, self.form.crop]) for index in range(min(SAMPLE, len(self)))])
 
     def first(self, count: int) -> "Streamed":
         """The first ``count`` images; :class:`StudyError` where there are fewer."""
@@ -72,11 +72,11 @@ class Streamed:
             yield finished(waiting.popleft())
 
     def random_crop(self, index: int, draws: Sequence[float]) -> tuple[Tensor, int]:
-        """An image as uint8 ``[3, 224, 224]``, cut out where two of the three ``draws`` in [0, 1) say, mirrored where the third
+        """An image as uint8 ``[3, crop, crop]``, cut out where two of the three ``draws`` in [0, 1) say, mirrored where the third
         does; and its class."""
         pixels, label = self.image(index)
-        top, left = (int(draw * (side - CROP + 1)) for draw, side in zip(draws, pixels.shape[1:], strict=False))
-        cut = pixels[:, top : top + CROP, left : left + CROP]
+        top, left = (int(draw * (side - self.form.crop + 1)) for draw, side in zip(draws, pixels.shape[1:], strict=False))
+        cut = pixels[:, top : top + self.form.crop, left : left + self.form.crop]
         return cut.flip(2) if draws[2] < 0.5 else cut, label
 
 

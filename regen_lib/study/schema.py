@@ -43,7 +43,7 @@ class Study(Section):
 class ImagesSection(Section):
     """Notebook 00a: where images come from, and what that source wants to know."""
 
-    source: Literal["fashion_mnist", "image_folder"]
+    source: Literal["fashion_mnist", "cifar10", "image_folder"]
     raw: Text
     validation: Count
     options: dict[str, Any]

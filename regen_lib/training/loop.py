@@ -15,6 +15,7 @@ from regen_lib.core.images import Images
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import dropout_from, generator
 from regen_lib.training.checkpoint import Checkpoint
+from regen_lib.training.crops import crops
 from regen_lib.training.noise import Noise
 from regen_lib.training.recipe import Recipe, rate_at
 
@@ -70,7 +71,7 @@ def fit(
         losses += kept.losses
         step = processes.averaged(trainable, partial(objective, rng=rng))
         for epoch in range(len(losses), recipe.epochs):
-            batches = MiniBatches(images, each, recipe.batch, rng)
+            batches = MiniBatches(images, each, recipe, rng)
             rates = [rate_at(recipe, (epoch * len(batches) + step) / total) for step in range(len(batches))]
             progress = tqdm(batches, desc=f"{name} {epoch + 1}/{recipe.epochs}")
             with torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
@@ -122,14 +123,15 @@ def make_optimizer(trainable: Iterable[nn.Module], recipe: Recipe) -> torch.opti
 
 
 class MiniBatches:
-    """One epoch: ``count`` images drawn without replacement, in batches; has a length."""
+    """One epoch: ``count`` images drawn without replacement, in the recipe's batches and cropped as it says; has a length."""
 
-    def __init__(self, images: Images, count: int, batch: int, rng: torch.Generator) -> None:
-        self.images, self.batches, self.batch, self.rng = images, count // batch, batch, rng
+    def __init__(self, images: Images, count: int, recipe: Recipe, rng: torch.Generator) -> None:
+        self.images, self.batches, self.batch, self.crop, self.rng = images, count // recipe.batch, recipe.batch, recipe.crop, rng
 
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(self.images), generator=self.rng)
-        yield from self.images.batches(order[: self.batches * self.batch].split(self.batch), self.rng)
+        for x, y in self.images.batches(order[: self.batches * self.batch].split(self.batch), self.rng):
+            yield crops(x, self.crop, self.rng) if self.crop else x, y

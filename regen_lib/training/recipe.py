@@ -7,14 +7,15 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Lt
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.options import Amount, Count, check
+from regen_lib.core.options import Amount, Count, Natural, check
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to train.
 
-    ``epochs`` passes over ``images`` images each (None: all). ``schedule``: ``drops`` divides the rate by 10 after each
+    ``epochs`` passes over ``images`` images each (None: all), each mirrored at random; with ``crop`` each is also padded by so many
+    pixels and cut to its size at random. ``schedule``: ``drops`` divides the rate by 10 after each
     quarter of the training (the paper's four epochs); ``cycle`` warms up and anneals (Smith's one-cycle). ``precision``:
     ``bfloat16`` trains under autocast; weights stay float32. ``compile`` puts Eq. 7's network through
     ``torch.compile`` in that mode: ``default``, or ``reduce-overhead``, which replays CUDA graphs.
@@ -30,6 +31,7 @@ class Recipe:
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: Literal["default", "reduce-overhead"] | None = None
+    crop: Natural = 0
 
     def __post_init__(self) -> None:
         check(Recipe, vars(self), name="recipe")
