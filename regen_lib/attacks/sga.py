@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
+from regen_lib.attacks._shared.universal_step import universal_step
 from regen_lib.core.members import lane_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
-from regen_lib.kernels.universal_step import universal_step
 
 
 @door.attack()
@@ -47,8 +47,8 @@ def sga(
                 mixed = torch.stack([row[torch.randperm(len(row), generator=g)] for row, g in zip(chosen, generators, strict=True)])
                 for part in mixed.split(inner, dim=1):
                     slope = loss_gradient(network, parts, clean, trial, part)
-                    trial, total = universal_step(trial, slope[:, None], size, threat.norm, threat.xi), total + slope
-            v = universal_step(v, total[:, None], size, threat.norm, threat.xi)
+                    trial, total = universal_step(trial, slope, size, threat), total + slope
+            v = universal_step(v, total, size, threat)
         best.look(v, lane_fooling(network, parts, clean, v, lanes), lanes)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
         if best.over:
