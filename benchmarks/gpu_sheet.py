@@ -40,14 +40,14 @@ def kernels(table: pd.DataFrame) -> str:
     """Each kernel where it does worst against torch, how often it is ahead, and whether it was kept: if it is ahead everywhere."""
     head = ["kernel", "ahead at", "worst size", *(f"{form}, µs" for form in FORMS), "fastest rival / kernel", ""]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    kept, gone = [], []
+    kept, gone = list[str](), list[str]()
     for name, part in table.groupby("kernel", sort=False):
         cases = [{row["form"]: row for row in rows.to_dict("records")} for _, rows in part.groupby(["size", "dtype"], sort=False)]
         worst, won = min(cases, key=ahead), sum(ahead(case) > 1 for case in cases)
         score, first = f"{won} of {len(cases)} sizes", worst["kernel"]
-        cells = [name, score, f"{first['size']}, {first['dtype']}", *(time(worst.get(form)) for form in FORMS), times(ahead(worst))]
+        cells = [str(name), score, f"{first['size']}, {first['dtype']}", *(time(worst.get(form)) for form in FORMS), multiple(ahead(worst))]
         keeps = won == len(cases)
-        (kept if keeps else gone).append(f"{name} ({times(ahead(worst))})")
+        (kept if keeps else gone).append(f"{name} ({multiple(ahead(worst))})")
         lines.append(f"| {' | '.join([*cells, 'kept' if keeps else 'deleted'])} |")
     return "\n\n".join(
         [
@@ -72,7 +72,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def times(ratio: float) -> str:
+def multiple(ratio: float) -> str:
     """A ratio in the digits that matter."""
     return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2f}"
 

@@ -67,4 +67,4 @@ def test_it_compiles_for_an_h100(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.compile_work"]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"launches": 3, "spilled": 0}
+    assert json.loads(done.stdout) == {"launches": 2, "spilled": 0}

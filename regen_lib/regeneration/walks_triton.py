@@ -12,7 +12,7 @@ def advance(gram: Tensor, c: Tensor, u: Tensor, steps: Tensor, alpha: Tensor, me
     _walk[(count,)](gram, c, u, steps, alpha, member, limit, len(alpha), count, members, WIDTH=width, num_warps=1)
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _walk(  # type: ignore[no-untyped-def]
     gram, c, u, steps, alpha, member, limit, most, count, members,
     WIDTH: tl.constexpr,  # noqa: N803

@@ -176,6 +176,20 @@ MUTATIONS = (
         (f"{DEEPFOOL}::test_unreachable_class_uses_every_step",),
     ),
     Mutation(
+        "DeepFool's step is too long",
+        f"{SHARED}/deepfool.py",
+        "length[row, nearest] ** 2",
+        "length[row, nearest]",
+        (f"{DEEPFOOL}::test_a_step_reaches_the_nearest_plane",),
+    ),
+    Mutation(
+        "a universal step leaves the ball",
+        f"{SHARED}/universal_step.py",
+        "threat.project(v + size * direction)",
+        "v + size * direction",
+        (f"{UNSEEN}::test_universal_step_by_numpy",),
+    ),
+    Mutation(
         "losses are clipped at 8",
         f"{SHARED}/loss_gradient.py",
         "LOSS_CLIP = 9.0",
