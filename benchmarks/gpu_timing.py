@@ -101,7 +101,8 @@ class Sheet:
     def __init__(self, path: Path, seconds: float, kept: str, **about: str) -> None:
         self.path, self.ends, self.about, self.rows = path, time.monotonic() + seconds, about, list[Row]()
         if path.is_file():
-            self.rows += pd.read_csv(path, dtype=str, keep_default_na=False).query(kept).to_dict("records")
+            before = pd.read_csv(path, dtype=str, keep_default_na=False).query(kept)
+            self.rows += [{str(key): value for key, value in row.items()} for row in before.to_dict("records")]
 
     def fill(self, rows: Iterable[Row]) -> None:
         """Row after row, on disk and on the terminal; none begins after the time."""
