@@ -174,3 +174,15 @@ def test_unknown_attack_and_too_few_images(network: nn.Module, images: Images) -
         uap(network, images.pixels[:2], INF, seed=0, count=3)
     with pytest.raises(StudyError, match="norm"):
         Threat(1, 10.0)
+
+
+def test_a_far_target_has_a_gradient(linear: Callable[..., nn.Sequential], images: Images) -> None:
+    """Where every image is more than the clipped loss away from the class aimed at, the attack still moves towards it."""
+    network, target = linear(), 2
+    with torch.no_grad():
+        next(layer for layer in network if isinstance(layer, nn.Linear)).bias[target] -= 1e4
+    far = nn.functional.cross_entropy(network(images.pixels.float()), torch.full((len(images),), target), reduction="none")
+    assert float(far.min()) > 9
+    bank = spgd(network, images.pixels, INF, seed=0, count=1, passes=1, batch=48, towards=target)
+    margin = network(images.pixels.float() + bank.perturbations[0])[:, target] - network(images.pixels.float())[:, target]
+    assert float(margin.min()) > 0

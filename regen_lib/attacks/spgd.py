@@ -46,7 +46,7 @@ def spgd(
     for _ in (progress := tqdm(range(passes), desc="spgd")):
         order = shuffled(parts, generators)
         for start in range(0, parts.shape[1], batch):
-            slope = uphill * loss_gradient(network, parts, goal, v, order[:, start : start + batch])
+            slope = uphill * loss_gradient(network, parts, goal, v, order[:, start : start + batch], clip=uphill > 0)
             v = universal_step(v, slope, step * threat.xi, threat)
         best.look(v, lane_fooling(network, parts, clean, v, lanes), lanes)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")

@@ -150,8 +150,8 @@ MUTATIONS = (
     Mutation(
         "an attack gets other images",
         f"{ATTACKS}/__init__.py",
-        "images.pixels[start:], threat",
-        "images.pixels[: stop - start], threat",
+        "Images(found.pixels[start:],",
+        "Images(found.pixels[: stop - start],",
         (f"{DETAILS}::test_a_row_names_the_images_of_its_attack",),
     ),
     Mutation(
