@@ -79,7 +79,7 @@ bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would
 	python -m benchmarks.speed
 	python -m benchmarks.memory
 	python -m benchmarks.cost
-	if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then python -m benchmarks.kernels_gpu && python -m benchmarks.loops_gpu; fi
+	if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then python -m benchmarks.walks_gpu && python -m benchmarks.loops_gpu; fi
 	python -m benchmarks.sheets
 
 clean:  ## remove what the tests and stages left in build/ (results and caches stay)

@@ -7,19 +7,18 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from regen_lib import kernels
 from regen_lib.core.storage import write_bytes
 
 Turn = Callable[[], object]
 Row = dict[str, Any]
 OUT = Path("benchmarks/results")
-SETS, AT_LEAST = 16, 4e8  # sets of arguments, and bytes that they hold together: several times any GPU's cache
 MOST, LEAST, SPENT = 40, 3, 0.08  # turns, and the seconds after which there are no more
 
 
@@ -30,11 +29,6 @@ class Time:
     seconds: float
     spread: float
     replayed: float = float("nan")
-
-
-def sets_of(held: int) -> int:
-    """How many sets of arguments of ``held`` bytes, outputs among them, to take turns with, so that none is met in the cache."""
-    return max(2, min(SETS, round(AT_LEAST / max(1, held))))
 
 
 def once(turn: Turn, device: torch.device) -> float:
@@ -87,13 +81,6 @@ def captured(turn: Turn) -> Turn:
     return graph.replay
 
 
-def copied(device: torch.device, size: int) -> float:
-    """Bytes a second of a copy on the device, those read and those written."""
-    source = torch.randn(size // 4, device=device)
-    target = torch.empty_like(source)
-    return 2 * size / min(timed(target.copy_, [(source,)], device).seconds for _ in range(2))
-
-
 def versions(device: torch.device) -> dict[str, str]:
     """What the figures depend on."""
     card = driver = "none"
@@ -102,15 +89,20 @@ def versions(device: torch.device) -> dict[str, str]:
         command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
         driver = said[0] if said else "unknown"
-    triton = kernels.triton.__version__ if kernels.triton else "none"
+    triton = "none"
+    with suppress(PackageNotFoundError):
+        triton = version("triton")
     return {"card": card, "driver": driver, "torch": str(torch.__version__), "triton": triton, "python": platform.python_version()}
 
 
 class Sheet:
-    """A CSV that is written anew with every row, until the time is over."""
+    """A CSV that is written anew with every row, until the time is over; of one that is there, rows that are ``kept`` (a query) stay."""
 
-    def __init__(self, path: Path, seconds: float, **about: str) -> None:
+    def __init__(self, path: Path, seconds: float, kept: str, **about: str) -> None:
         self.path, self.ends, self.about, self.rows = path, time.monotonic() + seconds, about, list[Row]()
+        if path.is_file():
+            before = pd.read_csv(path, dtype=str, keep_default_na=False).query(kept)
+            self.rows += [{str(key): value for key, value in row.items()} for row in before.to_dict("records")]
 
     def fill(self, rows: Iterable[Row]) -> None:
         """Row after row, on disk and on the terminal; none begins after the time."""

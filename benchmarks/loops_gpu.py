@@ -1,24 +1,23 @@
 """The study's loops at 224 x 224 pixels, images a second: ``python -m benchmarks.loops_gpu``, some two minutes on a GPU.
 
-GoogLeNet in its published shape with random weights, each loop with kernels, with their twins, and compiled; float32 as the study has
-it, with TF32, and under bfloat16 autocast. Writes ``loops_gpu.csv`` below ``--out`` after each row. ``--tiny`` tries it on a CPU.
+GoogLeNet in its published shape with random weights, each loop eager and compiled; float32 as the study has it, with TF32, and under
+bfloat16 autocast. Writes ``loops_gpu.csv`` below ``--out`` after each row, in which the rows of kernels that are now deleted stay.
+``--tiny`` tries it on a CPU.
 """
 
 import argparse
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu_timing import OUT, Row, Sheet, reason, timed, versions
-from regen_lib import kernels
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
+from regen_lib.attacks._shared.universal_step import universal_step
 from regen_lib.attacks.uap import steps
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import predict
@@ -26,7 +25,6 @@ from regen_lib.core.members import predictions
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.runtime import start
 from regen_lib.core.seeding import generator
-from regen_lib.kernels.universal_step import universal_step
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task, initialise
 from regen_lib.regeneration.unit import regenerate, units
@@ -84,7 +82,7 @@ class Loops:
         """A step of five perturbations."""
         chosen = torch.arange(self.parts.shape[1]).expand(LANES, -1)
         slope = loss_gradient(network, self.parts, self.clean, self.v, chosen)
-        return universal_step(self.v, slope[:, None], 1.0, THREAT.norm, THREAT.xi)
+        return universal_step(self.v, slope, 1.0, THREAT)
 
     def uap(self, network: nn.Module) -> object:
         """DeepFool steps of an eighth of the images, ten classes."""
@@ -125,21 +123,16 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def twins() -> AbstractContextManager[Any]:
-    """Within, no kernel is used."""
-    return mock.patch.object(kernels, "triton", None)
-
-
 def rates(device: torch.device, tiny: bool) -> Iterator[Row]:
-    """A row for each loop, with kernels and with their twins; compiled ones take longest to get ready and come last."""
+    """A row for each loop, eager and compiled; compiled ones take longest to get ready and come last."""
     loops = Loops(SMALL, 10, 0.25) if tiny else Loops(TASK, 250, 1.0)
     compiling = [] if device.type == "cpu" else [(precision, "compiled") for precision in ("float32", "bfloat16", "tf32")]
-    plain = [(precision, form) for precision in ("float32", "tf32", "bfloat16") for form in ("kernels", "eager")]
+    plain = [(precision, "eager") for precision in ("float32", "tf32", "bfloat16")]
     for index, (precision, form) in enumerate([*plain, *compiling]):
         for name, (work, network, count) in loops.each().items():
             if index and work == loops.supply:
                 continue  # it has nothing to do with either
-            with arithmetic(precision, device), nullcontext() if form == "kernels" else twins():
+            with arithmetic(precision, device):
                 yield {"loop": name, "precision": precision, "form": form, **rate(work, network, count, device, form == "compiled")}
 
 
@@ -167,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     if device.type != "cuda" and not options.tiny:
         print("error: needs a GPU; --tiny goes without", file=sys.stderr)
         return 2
-    sheet = Sheet(options.out / "loops_gpu.csv", options.seconds, **versions(device))
+    sheet = Sheet(options.out / "loops_gpu.csv", options.seconds, "form == 'kernels'", **versions(device))
     sheet.fill(rates(device, options.tiny))
     return 0
 

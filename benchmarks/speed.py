@@ -2,9 +2,8 @@
 
 Algorithm 1 against the literal loop and against writing its result; UAP against the Adversarial Robustness Toolbox; sPGD and SGA
 against plain loops; units' training steps and inference against the bare network; memory formats; steps against matrix products,
-and with freed memory given back; perturb against a copy; growth; two processes against
-one; what a stage costs besides its work. Medians of five after a warm-up; one thread on a CPU. Writes
-``benchmarks/results/speed-<cpu or gpu>.csv`` after each part, so that a kill loses one.
+and with freed memory given back; growth; two processes against one; what a stage costs besides its work. Medians of five after a
+warm-up; one thread on a CPU. Writes ``benchmarks/results/speed-<cpu or gpu>.csv`` after each part, so that a kill loses one.
 """
 
 import argparse
@@ -35,7 +34,6 @@ PARTS: dict[str, Callable[[torch.device], Iterator[Row]]] = {
     "layouts": speed_units.layouts,
     "limits": speed_limits.limits,
     "memory": lambda _device: speed_memory.freed(),
-    "bandwidth": speed_units.bandwidth,
     "growth": speed_growth.growth,
     "processes": lambda _device: speed_processes.processes(),
     "stage": lambda _device: speed_stage.overhead(),

@@ -1,7 +1,6 @@
-"""What regeneration units cost: a training step and inference against the bare network; perturb beside a copy."""
+"""What regeneration units cost: a training step and inference against the bare network."""
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 from benchmarks.timing import Row, medians, row
 from regen_lib.core.devices import FORMATS
 from regen_lib.core.seeding import generator
-from regen_lib.kernels import perturb as perturbing
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task, initialise, multiply_adds
 from regen_lib.regeneration.unit import Layers, regenerate, units
@@ -94,17 +92,3 @@ def layouts(device: torch.device) -> Iterator[Row]:
             works[key] = training_step(network, x.to(memory_format=form).requires_grad_(), y)
         taken = medians(works, device)
         yield row("channels_last", f"gradient, {name}, 1x28x28, batch 128", taken["channels_last"], taken["contiguous"], "contiguous", "")
-
-
-def bandwidth(device: torch.device) -> Iterator[Row]:
-    """perturb's bytes a second against a copy of as many bytes."""
-    gpu, shape = device.type == "cuda", (3, 224, 224)
-    count = 256 if gpu else 16
-    pixels = torch.randint(0, 256, (count, *shape), dtype=torch.uint8).to(memory_format=torch.channels_last)
-    v, choice = torch.randn(5, *shape).to(memory_format=torch.channels_last) * 10, torch.arange(count) % 5
-    normal = (torch.full((3,), 120.0), torch.full((3,), 60.0))
-    source = torch.randn(count * math.prod(shape) * 5 // 8)  # a copy reads and writes 8 bytes for each: the 1 + 4 of a value here
-    target = torch.empty_like(source)
-    works = {"ours": lambda: perturbing.perturb(pixels, v, choice, normal=normal), "copy": lambda: target.copy_(source)}
-    taken = medians(works, device)
-    yield row("perturb", f"{count} images of 3x224x224", taken["ours"], taken["copy"], "a copy of its bytes", ">0.7" if gpu else "")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-os.environ["TRITON_INTERPRET"] = "0" if torch.cuda.is_available() else "1"  # kernels ask when they are imported
+os.environ["TRITON_INTERPRET"] = "0" if torch.cuda.is_available() else "1"  # triton.jit asks when it decorates
 
 from regen_lib.attacks.random_signs import random_signs
 from regen_lib.core import devices

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from regen_lib.attacks._shared.deepfool import boundary_gradients, deepfool
+from regen_lib.attacks._shared.deepfool import boundary_gradients, deepfool, step
 from regen_lib.core.images import Images, as_input
+from tests.conftest import draw
 
 
 def test_one_step_to_the_nearest_boundary(linear: Callable[..., nn.Sequential], images: Images) -> None:
@@ -41,3 +42,17 @@ def test_boundary_gradients_against_autograd_jacobian(network: nn.Module, images
     for i in range(3):
         jacobian = torch.autograd.functional.jacobian(lambda one: network(one[None])[0], x[i])  # [classes, C, H, W]
         torch.testing.assert_close(gradients[:, i], jacobian[classes[i, 1:]] - jacobian[classes[i, :1]], rtol=1e-3, atol=1e-5)
+
+
+def test_a_step_reaches_the_nearest_plane() -> None:
+    """For linear logits the step ends on a boundary, and no other boundary was nearer (all of them by brute force)."""
+    weight, x = draw(4, 6, seed=1), draw(3, 6, seed=2)
+    outputs = x @ weight.T
+    classes = outputs.argsort(1, descending=True)
+    gradients = torch.stack([(weight[classes[:, k]] - weight[classes[:, 0]]).view(3, 1, 2, 3) for k in range(1, 4)])
+    r = step(outputs, gradients, classes).view(3, 6)
+    for image, (label, *rest) in enumerate(classes.tolist()):
+        distances = [(outputs[image, label] - outputs[image, k]) / (weight[k] - weight[label]).norm() for k in rest]
+        torch.testing.assert_close(r[image].norm(), min(distances))
+        moved = (x[image] + r[image]) @ weight.T
+        assert abs(float(moved[label] - moved[rest].max())) < 1e-5

@@ -4,6 +4,7 @@ import copy
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from regen_lib.networks.blocks import initialise
 from regen_lib.regeneration.calibration import calibrate
 from regen_lib.regeneration.files import load_units, save_units
 from regen_lib.regeneration.ranking import rank
-from regen_lib.regeneration.unit import Regenerated, Unit, first_layers, regenerate, units
+from regen_lib.regeneration.unit import Regenerated, Unit, first_layers, gather_conv, regenerate, scatter_conv, units
 from tests.conftest import draw, rng
 
 LAYERS = ["conv1_1", "conv2_1", "conv3_2"]
@@ -133,3 +134,33 @@ def test_calibration_divides_by_the_deviation(network: nn.Module, images: Images
     expected = inner(scaled)
     expected[:, unit.channels] *= unit.scale.view(1, -1, 1, 1)
     torch.testing.assert_close(unit(features), expected, rtol=1e-4, atol=1e-3)
+
+
+ENDS = [(1, 4, 3, 2, 3), (2, 13, 6, 7, 5), (3, 70, 40, 33, 9)]  # images, channels, ranked ones, width, side
+
+
+def ends(case: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Features, ranked channels, hidden features, and the weights of both ends of a unit."""
+    count, total, ranked, width, side = case
+    channels = torch.randperm(total, generator=rng())[:ranked]
+    return draw(count, total, side, side), channels, draw(count, width, side, side, seed=1), draw(width, ranked), draw(ranked, width)
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_the_ends_of_a_unit_position_by_position(case: tuple[int, ...]) -> None:
+    features, channels, hidden, inwards, outwards = ends(case)
+    ranked, expected = channels.tolist(), features.double().numpy().copy()
+    gathered = np.einsum("nchw,dc->ndhw", expected[:, ranked], inwards.double().numpy())
+    np.testing.assert_allclose(gather_conv(features, channels, inwards).numpy(), gathered, atol=1e-4)
+    added = np.einsum("ndhw,cd->nchw", hidden.double().numpy(), outwards.double().numpy())
+    for k, channel in enumerate(ranked):
+        expected[:, channel] += added[:, k]
+    np.testing.assert_allclose(scatter_conv(hidden, channels, outwards, features).numpy(), expected, atol=1e-4)
+
+
+def test_the_ends_of_a_unit_have_the_right_gradients() -> None:
+    features, channels, hidden, inwards, outwards = (t.double() if t.is_floating_point() else t for t in ends(ENDS[0]))
+    given = features.requires_grad_(), inwards.requires_grad_()
+    assert torch.autograd.gradcheck(lambda f, w: gather_conv(f, channels, w), given)
+    given = hidden.requires_grad_(), outwards.requires_grad_(), features
+    assert torch.autograd.gradcheck(lambda h, w, f: scatter_conv(h, channels, w, f), given)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from regen_lib.attacks._shared.activations import activations, convolutions
 from regen_lib.attacks._shared.excitation import excitation, neutral
 from regen_lib.attacks._shared.generators import LatentGenerator, residual_generator
+from regen_lib.attacks._shared.universal_step import universal_step
 from regen_lib.attacks.fff import fff, mean_absolute
 from regen_lib.attacks.gap import gap, generator_loss
 from regen_lib.attacks.gd_uap import Prior, Saturation, augment, gd_uap, half_square
@@ -234,3 +235,18 @@ def test_the_last_step_counts(network: nn.Module, images: Images) -> None:
         bank = fff(network, images.pixels, WIDE, seed=0, count=1, steps=steps, check=4)
         assert len(bank.history) == looks
         assert bank.threat.size(bank.perturbations).tolist() == pytest.approx([80.0], rel=1e-6)
+
+
+@pytest.mark.parametrize("norm", [math.inf, 2.0])
+@pytest.mark.parametrize("xi", [10.0, 5000.0])
+def test_universal_step_by_numpy(norm: float, xi: float) -> None:
+    v, gradient, threat = draw(2, 1, 4, 5) * 8, draw(2, 1, 4, 5, seed=1), Threat(norm, xi)
+    gradient[1] = 0  # no direction
+    stepped = universal_step(v, gradient, 7.0, threat)
+    for k, found in enumerate(stepped.double().numpy()):
+        slope, start = gradient[k].double().numpy(), v[k].double().numpy()
+        towards = np.sign(slope) if norm == math.inf else slope / max(np.linalg.norm(slope), 1e-12)
+        moved = start + 7 * towards
+        expected = np.clip(moved, -xi, xi) if norm == math.inf else moved * min(1, xi / np.linalg.norm(moved))
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert float(threat.size(stepped).max()) <= xi * (1 + 1e-5)

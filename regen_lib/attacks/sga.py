@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
+from regen_lib.attacks._shared.universal_step import universal_step
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.options import Amount, Count
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
-from regen_lib.kernels.universal_step import universal_step
 
 
 @door.attack()
@@ -48,8 +48,8 @@ def sga(
                 mixed = torch.stack([row[torch.randperm(len(row), generator=g)] for row, g in zip(chosen, generators, strict=True)])
                 for part in mixed.split(inner, dim=1):
                     gradient = loss_gradient(network, parts, clean, trial, part)
-                    trial, total = universal_step(trial, gradient[:, None], size, threat.norm, threat.xi), total + gradient
-            v = universal_step(v, total[:, None], size, threat.norm, threat.xi)
+                    trial, total = universal_step(trial, gradient, size, threat), total + gradient
+            v = universal_step(v, total, size, threat)
         best.look(v, member_fooling(network, parts, clean, v, members), members)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
         if best.over:

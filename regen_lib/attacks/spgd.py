@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
 from regen_lib.attacks._shared.side_by_side import Best, shuffled
+from regen_lib.attacks._shared.universal_step import universal_step
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.options import Amount, Count, Natural
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
-from regen_lib.kernels.universal_step import universal_step
 
 
 @door.attack()
@@ -48,7 +48,7 @@ def spgd(
         order = shuffled(parts, generators)
         for start in range(0, parts.shape[1], batch):
             gradient = uphill * loss_gradient(network, parts, goal, v, order[:, start : start + batch], clip=uphill > 0)
-            v = universal_step(v, gradient[:, None], step * threat.xi, threat.norm, threat.xi)
+            v = universal_step(v, gradient, step * threat.xi, threat)
         best.look(v, member_fooling(network, parts, clean, v, members), members)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
         if best.over:

@@ -1,6 +1,7 @@
 """Algorithm 1: many synthetic perturbations from few (Sec. 4.3), and a sampler that really mixes them."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -8,10 +9,10 @@ from torch import Tensor
 from regen_lib.core.errors import StudyError
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.seeding import generator
-from regen_lib.kernels import walks as kernels
 
 MAX_STEPS = 100_000
 AT_ONCE = 50  # steps whose draws are made ahead
+TRITON = find_spec("triton") is not None
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,48 @@ def walk(bank: Tensor, count: int, *, rng: torch.Generator, eta_scale: float = 1
     for start in range(0, max_steps, AT_ONCE):
         drawn = [draws(count, len(bank), rng) for _ in range(min(AT_ONCE, max_steps - start))]
         alpha, member = (torch.stack(values) for values in zip(*drawn, strict=True))
-        kernels.advance(gram, coefficients, products, steps, alpha, member, limit)
-        ended = kernels.past(coefficients, products, limit)
+        advance(gram, coefficients, products, steps, alpha, member, limit)
+        ended = past(coefficients, products, limit)
         if bool(ended.all()):
             return Walks(coefficients, steps)
     raise StudyError(
         f"{count - int(ended.sum())} of {count} walks are below eta = {eta:g} after {max_steps} steps: a convex combination cannot exceed"
         " the norm of its members, so a bank of (nearly) equal l2 norms never stops; set synthesis.eta_scale below 1"
     )
+
+
+def advance(gram: Tensor, c: Tensor, u: Tensor, steps: Tensor, alpha: Tensor, member: Tensor, limit: Tensor) -> None:
+    """Walk on, in place, with the draws ``alpha`` and ``member`` ``[T, n]`` of T steps; a walk past ``limit`` ``[]`` = eta^2 stands still.
+
+    ``c <- (1 - a) c + a e_m``, and with it ``u = G c``: ``u <- (1 - a) u + a G[m]``. ``gram`` ``[K, K]``, ``c`` and ``u``
+    ``[n, K]``, all float64; ``steps`` ``[n]`` counts. On a GPU all steps of all walks are one launch of a Triton kernel.
+    """
+    if c.is_cuda and TRITON:
+        from regen_lib.regeneration import walks_triton  # half a second, which every stage on a CPU would pay
+
+        walks_triton.advance(gram, c, u, steps, alpha, member, limit)
+    else:
+        step_by_step(gram, c, u, steps, alpha, member, limit)
+
+
+def step_by_step(gram: Tensor, c: Tensor, u: Tensor, steps: Tensor, alpha: Tensor, member: Tensor, limit: Tensor) -> None:
+    """:func:`advance` in plain torch: each step for all walks that still run."""
+    running = (~past(c, u, limit)).nonzero()[:, 0]
+    for a, m in zip(alpha, member, strict=True):
+        if not len(running):
+            return
+        a, m = a[running, None], m[running]
+        mine = c[running] * (1 - a)
+        mine[torch.arange(len(running), device=c.device), m] += a[:, 0]
+        product = u[running] * (1 - a) + a * gram[m]
+        c[running], u[running] = mine, product
+        steps[running] += 1
+        running = running[~past(mine, product, limit)]
+
+
+def past(c: Tensor, u: Tensor, limit: Tensor) -> Tensor:
+    """Which walks have ended, ``c' G c > eta^2``: ``[n]``."""
+    return (c * u).sum(1) > limit
 
 
 def draws(count: int, members: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:

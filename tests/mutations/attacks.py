@@ -152,8 +152,8 @@ MUTATIONS = (
     Mutation(
         "an attack gets other images",
         f"{ATTACKS}/__init__.py",
-        "found.pixels[start:], found",
-        "found.pixels[: stop - start], found",
+        "Images(found.pixels[start:],",
+        "Images(found.pixels[: stop - start],",
         (f"{DETAILS}::test_a_row_names_the_images_of_its_attack",),
     ),
     Mutation(
@@ -176,6 +176,20 @@ MUTATIONS = (
         "MAX_STEPS = 10",
         "MAX_STEPS = 3",
         (f"{DEEPFOOL}::test_unreachable_class_uses_every_step",),
+    ),
+    Mutation(
+        "DeepFool's step is too long",
+        f"{SHARED}/deepfool.py",
+        "length[row, nearest] ** 2",
+        "length[row, nearest]",
+        (f"{DEEPFOOL}::test_a_step_reaches_the_nearest_plane",),
+    ),
+    Mutation(
+        "a universal step leaves the ball",
+        f"{SHARED}/universal_step.py",
+        "threat.project(v + size * direction)",
+        "v + size * direction",
+        (f"{UNSEEN}::test_universal_step_by_numpy",),
     ),
     Mutation(
         "losses are clipped at 8",

@@ -165,6 +165,13 @@ MUTATIONS = (
         (f"{UNITS}::test_calibration_divides_by_the_deviation",),
     ),
     Mutation(
+        "a unit forgets its skip",
+        f"{REGENERATION}/unit.py",
+        "return features + conv2d(hidden",
+        "return conv2d(hidden",
+        (f"{UNITS}::test_the_ends_of_a_unit_position_by_position",),
+    ),
+    Mutation(
         "units start with their residual",
         f"{REGENERATION}/unit.py",
         "unit.conv4.weight.data *= residual",
@@ -212,6 +219,13 @@ MUTATIONS = (
         ".norm(dim=1).min())",
         ".norm(dim=1).max())",
         (f"{WALKS}::test_walks_equal_the_literal_loop",),
+    ),
+    Mutation(
+        "a GPU's walks go on past eta",
+        f"{REGENERATION}/walks_triton.py",
+        "while (t < most) & (tl.sum(mine * product) <= eta2):",
+        "while t < most:",
+        ("tests/test_walks_triton.py::test_walks_go_the_same_way",),
     ),
     Mutation(
         "masking shows the perturbed features",

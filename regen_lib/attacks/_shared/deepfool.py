@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from regen_lib.kernels.deepfool_step import step
-
 OVERSHOOT = 0.02
 MAX_STEPS = 10
+TINY = 1e-12
 
 
 def boundary_gradients(network: nn.Module, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,6 +26,22 @@ def boundary_gradients(network: nn.Module, x: Tensor, classes: Tensor) -> tuple[
             last = len(chosen) - 1
             gradients = torch.stack([torch.autograd.grad(z, x, retain_graph=k < last)[0] for k, z in enumerate(chosen)])
     return outputs.detach(), gradients
+
+
+def step(outputs: Tensor, gradients: Tensor, classes: Tensor) -> Tensor:
+    """The smallest step to a linearised class boundary: logits ``[n, classes]``, gradients ``[k-1, n, C, H, W]`` to ``[n, C, H, W]``.
+
+    ``r = (|f_j| / ||w_j||^2) w_j`` at ``j = argmin_j |f_j| / ||w_j||``, f and w the differences of logits and gradients to the
+    label; ``classes`` and ``gradients`` as :func:`boundary_gradients` takes and gives them.
+    """
+    f = outputs.gather(1, classes)
+    f = (f[:, 1:] - f[:, :1]).abs()
+    w = gradients.transpose(0, 1)  # [n, k-1, C, H, W]
+    length = w.flatten(2).norm(dim=2).clamp_min(TINY)
+    nearest = (f / length).argmin(1)
+    row = torch.arange(len(f), device=f.device)
+    factor = f[row, nearest] / length[row, nearest] ** 2
+    return factor.view(-1, 1, 1, 1) * w[row, nearest]
 
 
 def deepfool(
