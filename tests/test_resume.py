@@ -16,7 +16,8 @@ from regen_lib.core import source
 from regen_lib.core.errors import StudyError, StudyWarning
 from regen_lib.core.images import Images
 from regen_lib.core.storage import read_tensors, weights_hash, write_tensors
-from regen_lib.data.image_folder import Streamed
+from regen_lib.data.listing import listing
+from regen_lib.data.stream import Streamed
 from regen_lib.networks.blocks import initialise
 from regen_lib.networks.caffenet import caffenet
 from regen_lib.training import identity, loop
@@ -275,12 +276,12 @@ def test_a_stream_is_known_by_its_files(tmp_path: Path) -> None:
     for name in ("a/1.jpg", "b/2.jpg"):
         (tmp_path / name).parent.mkdir()
         Image.new("RGB", (260, 260)).save(tmp_path / name)
-    before = identity.described(Streamed(tmp_path))
-    assert identity.described(Streamed(tmp_path)) == before
+    before = identity.described(Streamed(listing(tmp_path)))
+    assert identity.described(Streamed(listing(tmp_path))) == before
     Image.new("RGB", (260, 261)).save(tmp_path / "b/2.jpg")
-    changed = identity.described(Streamed(tmp_path))
+    changed = identity.described(Streamed(listing(tmp_path)))
     (tmp_path / "a/1.jpg").rename(tmp_path / "b/1.jpg")
-    assert len({before, changed, identity.described(Streamed(tmp_path))}) == 3
+    assert len({before, changed, identity.described(Streamed(listing(tmp_path)))}) == 3
 
 
 def test_precision(images: Images, network: nn.Module) -> None:
