@@ -21,7 +21,7 @@ from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.runtime import start
 from regen_lib.attacks.random_signs import random_signs
-from regen_lib.defenses._shared.base import Material
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses.prn import prn
 from regen_lib.defenses.prn_det import prn_det, train
 
@@ -32,7 +32,7 @@ images = Images(torch.randint(0, 256, (200, 3, 28, 28), dtype=torch.uint8), torc
 bank = random_signs(network, images.pixels, Threat(math.inf, 60.0, 1.0), seed=0, count=3)
 rectifier = prn(network, channels=3, maps=4, blocks=1)
 detector = prn_det(network, channels=3, size=28, maps=4, blocks=1)
-train(detector, Material(images, bank, (), built_on=rectifier), None, seed=0, name="test", images=200)
+train(detector, TrainingData(images, bank, (), built_on=rectifier), None, seed=0, name="test", images=200)
 assert detector.weight.abs().sum() > 0
 print(*(pool["architecture"] for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas"))
 for array in (np.random.default_rng(0).normal(size=(300, 300)), detector.weight.numpy(), detector.bias.numpy()):

@@ -221,17 +221,18 @@ def assemble(target: Path, parts: Sequence[Part], metadata: str, begin: int) -> 
         split: [label for part in parts if part.split == split for label in part.known()["labels"]]
         for split in dict.fromkeys(part.split for part in parts)
     }
-    form, flat = parts[0].form, [label for found in labels.values() for label in found]
+    form = parts[0].form
     with parts[0].file.open("r+b") as file:
-        write_header(file, header(metadata, {split: len(found) for split, found in labels.items()}, form), begin)
-        file.seek(begin + len(flat) * form.bytes)
-        file.write(np.array(flat, "<i8").tobytes())
-        file.truncate()
+        write_ends(file, header(metadata, {split: len(found) for split, found in labels.items()}, form), labels, begin, form)
         seal(file)
     parts[0].file.replace(target)
 
 
-def write_header(file: BufferedRandom, head: bytes, begin: int) -> None:
-    """The header, padded with spaces to ``begin`` bytes."""
+def write_ends(file: BufferedRandom, head: bytes, labels: Mapping[str, Sequence[int]], begin: int, form: Form) -> None:
+    """The header, padded with spaces to ``begin`` bytes, and the labels, int64, where the pixels end."""
     length = begin - 8
     file.write(length.to_bytes(8, "little") + head[8:].ljust(length))
+    flat = [label for found in labels.values() for label in found]
+    file.seek(begin + len(flat) * form.bytes)
+    file.write(np.array(flat, "<i8").tobytes())
+    file.truncate()
