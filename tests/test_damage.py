@@ -25,7 +25,7 @@ from regen_lib.regeneration.files import load_units, save_units
 from regen_lib.regeneration.unit import regenerate
 from tests.conftest import TASK, draw, rng
 
-OPTIONS = {"width": 0.07, "stem": 1, "hidden": 0, "batch_norm": True}
+OPTIONS = {"width": 0.07, "stem": 1, "hidden": None, "batch_norm": True}
 KINDS = ("network", "bank", "perturbations", "images", "units", "defense")
 Load = Callable[[Path], Any]
 
