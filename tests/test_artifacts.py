@@ -102,7 +102,7 @@ def test_bank_files_that_do_not_fit(tmp_path: Path, network: nn.Module) -> None:
 
 def test_files_that_are_no_artifacts(tmp_path: Path, network: nn.Module) -> None:
     path = tmp_path / "n.safetensors"
-    with pytest.raises(StudyError, match="missing: run the stage"):
+    with pytest.raises(StudyError, match="missing: run what makes it"):
         load_network(path)
     save_network(path, "vgg16", network, TASK, OPTIONS)
     whole = path.read_bytes()
