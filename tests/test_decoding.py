@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import pil_to_tensor
+from torchvision.transforms.v2.functional import center_crop, pil_to_tensor
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images, load_images
@@ -39,6 +39,30 @@ def raw(tmp_path: Path) -> Path:
 def prepared(raw: Path, tmp_path: Path, **options: object) -> tuple[Path, tuple[str, ...]]:
     target = tmp_path / "data/images.safetensors"
     return target, prepare("image_folder", raw, target, validation=3, seed=0, **{**OPTIONS, **options})
+
+
+def test_one_flipped_bit_is_refused(raw: Path, tmp_path: Path) -> None:
+    target, _ = prepared(raw, tmp_path)
+    whole = target.read_bytes()
+    for place in (5000, len(whole) // 2, len(whole) - 1):  # the first and a later image, the last label
+        target.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(StudyError, match="is damaged"):
+            load_images(target)
+
+
+def test_images_of_another_size(raw: Path, tmp_path: Path) -> None:
+    """The shorter side scaled to ``side``, a square of ``crop`` pixels cut out, in the file and in a stream."""
+    target, _ = prepared(raw, tmp_path, side=40, crop=32)
+    pixels, form = load_images(target)["test"].pixels, Form(side=40, crop=32)
+    whole = [decode(file, form)[0] for file in listing(raw / "all").files]
+    assert all(min(image.shape[1:]) == 40 for image in whole)
+    centres = [center_crop(image, [32, 32]) for image in whole]
+    assert pixels.shape == (6, 3, 32, 32)
+    assert all(any(torch.equal(image, centre) for centre in centres) for image in pixels)
+    streamed, _ = next(iter(Streamed(listing(raw / "all"), form).batches([torch.arange(4)], torch.Generator())))
+    assert streamed.shape == (4, 3, 32, 32)
+    with pytest.raises(StudyError, match="32 x 32 pixels are cut out, so choose at least 32"):
+        Form(side=31, crop=32)
 
 
 def test_splits_are_disjoint_and_balanced(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from regen_lib.core.errors import StudyError
 from regen_lib.core.replacing import remove_abandoned, replace_bytes, replacing
 from tests.repository import REPOSITORY
 
@@ -67,7 +68,7 @@ def test_a_block_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
             file.write(b"new")
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StudyError, match="cannot be written: No space left on device: make room"):
         on_a_full_disk()
     assert (tmp_path / "a.bin").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1

@@ -34,6 +34,13 @@ def check_stack(v: Tensor) -> None:
 
 
 NORM_SLACK = 1e-5  # relative: float32 rounding of a projection
+KINDS = {
+    "attack": str,
+    "network": str,
+    "network_hash": str,
+    "seed": int,
+    "gradients": int | float,
+}  # what a bank's file says beside its threat
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,9 @@ def load_bank(path: Path | str, *, network: nn.Module | None = None, shape: tupl
     """
     with opened(Path(path), "bank") as (tensors, metadata):
         threat = Threat(float(metadata["threat"]["norm"]), metadata["threat"]["xi"], metadata["threat"]["target"])
-        fields = {key: metadata[key] for key in ("attack", "network", "network_hash", "seed", "gradients")}
+        fields = {key: metadata[key] for key in KINDS}
+        if wrong := [key for key, kind in KINDS.items() if not isinstance(fields[key], kind) or isinstance(fields[key], bool)]:
+            raise StudyError(f"{wrong[0]} is {str(fields[wrong[0]])[:60]!r}")
         fields |= {"fooling": tuple(metadata["fooling"]), "history": tuple(metadata["history"])}
         bank = Bank(tensors["perturbations"].to(torch.get_default_device()), threat, **fields)
         if len(bank.fooling) != len(bank):

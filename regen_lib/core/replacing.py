@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
 
+from regen_lib.core.errors import StudyError
+
 PARTIAL = re.compile(r".+\.\d+\.partial")
 
 
@@ -15,19 +17,23 @@ PARTIAL = re.compile(r".+\.\d+\.partial")
 def replacing(path: Path) -> Iterator[BufferedRandom]:
     """A file to write, and to read again, that takes the place of ``path`` when the block ends; where the block fails, it is removed.
 
-    First it removes what killed processes left in that folder: a full disk needs no more room the second time.
+    First it removes what killed processes left in that folder: a full disk needs no more room the second time. :class:`StudyError` where
+    the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(path.parent)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with locked(partial) as file:
-        try:
-            yield file
-            file.flush()
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent)
+        with locked(partial) as file:
+            try:
+                yield file
+                file.flush()
+                partial.replace(path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise StudyError(f"{path} cannot be written: {error.strerror or error}: make room there, or give the right to write") from error
 
 
 def replace_bytes(path: Path, data: bytes) -> None:

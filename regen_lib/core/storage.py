@@ -29,6 +29,7 @@ KEY = "regen_lib"  # one key: safetensors writes several in no fixed order
 UNSEALED = "0" * 64  # in the place of the hash, until all else is written
 OPENING = '{"sha256": "'  # how the metadata begin, the hash follows
 MARK = json.dumps(OPENING)[1:-1].encode()  # the same, as a JSON header quotes it
+SHOWN = 200  # characters of another library's message, which may quote a whole header
 LARGE = 2**20  # bytes: a file from this size on is hashed once a process
 REMEDY = "delete it and run `dvc repro` (if it comes back so, run the stage that makes it with `dvc repro --single-item --force`)"
 
@@ -84,7 +85,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
             metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))
         found = {key: metadata.pop(key, None) for key in ("sha256", "format", "kind")}
     except (SafetensorError, OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
-        raise StudyError(f"{path} is truncated or no safetensors file ({error}); nothing is unpickled: {REMEDY}") from error
+        raise StudyError(f"{path} is truncated or no safetensors file ({str(error)[:SHOWN]}); nothing is unpickled: {REMEDY}") from error
     if (found["format"], found["kind"]) != (FORMAT, kind):
         said = f"kind {found['kind']!r} in format {found['format']!r}, expected kind {kind!r} in format {FORMAT!r}"
         raise StudyError(f"{path}: {said}: {REMEDY}")

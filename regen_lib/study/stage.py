@@ -151,10 +151,7 @@ def tidied(path: Path) -> int | None:
 
 def replace(path: Path, text: str) -> None:
     """Write ``text`` whole or not at all."""
-    try:
-        replace_bytes(path, text.encode())
-    except OSError as error:
-        raise unwritable(path, error) from error
+    replace_bytes(path, text.encode())
 
 
 def unwritable(path: Path, error: OSError) -> StudyError:
