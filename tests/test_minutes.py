@@ -49,7 +49,7 @@ def test_stages_become_rows(tmp_path: Path) -> None:
 )
 def test_a_processor_is_named_with_its_vectors(info: str | None, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "is_file", lambda _path: info is not None)
-    monkeypatch.setattr(Path, "read_text", lambda _path: info)
+    monkeypatch.setattr(Path, "read_text", lambda _path, **_: info)
     monkeypatch.setattr(machine.platform, "machine", lambda: "riscv")
     assert machine.processor() == name
 
