@@ -3,7 +3,7 @@
 Columns ``table, network, defense, attack, value``. Tables 1 and 6 hold top-1, Tables 2 to 5 restoration accuracy, Fig. 6 the
 largest fooling ratio on the attacker's own images, ``clean`` the
 networks' top-1 without attack. In Table 1 ``attack`` is the network that the UAPs were made for. Table 4's
-``xi90``, ``xi120`` and ``xi150`` are the paper's 1.5, 2 and 2.5 times xi. What Table 6 calls "Ours" was trained on attacks
+``times_1_5``, ``times_2`` and ``times_2_5`` are the paper's 1.5, 2 and 2.5 times xi. What Table 6 calls "Ours" was trained on attacks
 against the units themselves: it stands here as ``hardened``.
 """
 

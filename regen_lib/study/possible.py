@@ -20,9 +20,9 @@ from regen_lib.data.extent import Extent
 from regen_lib.networks import build, builder
 from regen_lib.networks.blocks import Task
 from regen_lib.networks.task import CLASSES
+from regen_lib.study.filling import GROUPS
 
 Params = Mapping[str, Any]
-BANKS = ("uaps", "strengths", "secondary.white_box", "secondary.fig6")  # groups, beside those of ``unseen``
 # how many images of a split a part of the study asks for; * stands for every row
 IMAGES = {
     "networks.*.recipe.images": "train",
@@ -112,7 +112,7 @@ def convolution(key: str, layer: str, network: nn.Module | str | None) -> Iterat
 
 def banks(params: Params) -> Iterator[tuple[str, Params]]:
     """Every bank's row, and where it is."""
-    groups = {name: at(params, name) for name in BANKS} | {f"unseen.{name}": group for name, group in params["unseen"].items()}
+    groups = {name: at(params, name) for name in GROUPS} | {f"unseen.{name}": group for name, group in params["unseen"].items()}
     for place, group in groups.items():
         yield from ((f"{place}.banks.{name}", row) for name, row in group["banks"].items())
     yield from ((f"secondary.training.attacks.{name}", row) for name, row in params["secondary"]["training"]["attacks"].items())

@@ -9,6 +9,8 @@ from regen_lib.core.options import Mistake
 from regen_lib.study.rows import RecipeSection
 
 NEEDED = ("train", "uap")  # banks of every study: what units learn from, and Table 1
+WHOLE = ("uap_smaller", "uap_l2", "tuning", "random_signs", "random_l2")  # and what Tables 2 to 4 and the choice of settings take
+REFERENCE = "units6"  # the variant that other settings are compared with
 Params = Mapping[str, Any]
 
 
@@ -66,6 +68,10 @@ def banks(params: Params) -> Iterator[Mistake]:
     for bank in NEEDED:
         if bank not in params["uaps"]["banks"]:
             yield Mistake(f"uaps.banks.{bank}", ..., "is missing: every study needs this bank, give it a row")
+    if not params["real_images"]:  # a study that names a table of its own may stop there
+        for bank in WHOLE:
+            if bank not in seen:
+                yield Mistake(f"uaps.banks.{bank}", ..., "is missing: notebook 05 takes it, give it a row in uaps or unseen")
     known = seen.keys() - params["strengths"]["banks"].keys()
     remedy = "no such bank: give it a row in uaps or unseen"
     for section, keys in {
@@ -76,6 +82,8 @@ def banks(params: Params) -> Iterator[Mistake]:
     }.items():
         for key in keys:
             yield from missing(f"{section}.{key}", params[section][key], known, remedy)
+    if REFERENCE not in params["ablation"]["variants"]:
+        yield Mistake(f"ablation.variants.{REFERENCE}", ..., "is missing: other settings are compared with it, give it a row")
     ablated = params["ablation"]["variants"].keys() | params["ablation"]["choices"].keys()
     for name, table in params["real_images"].items():
         yield from missing(f"real_images.{name}.attacks", table["attacks"], known, remedy)

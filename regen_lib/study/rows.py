@@ -99,13 +99,6 @@ class NetworkSection(Section):
     recipe: Annotated[Annotated[RecipeSection, Tag("<mapping>")] | Annotated[Pretrained, Tag("<pretrained>")], Discriminator(trained)]
 
 
-class ThreatSection(Section):
-    """What a perturbation may do."""
-
-    norm: Norm
-    xi: Amount
-
-
 class BankSection(Section):
     """One bank of perturbations: attack, threat model, number, images, options of the attack."""
 

@@ -24,7 +24,7 @@ from regen_lib.study import lifeline
 from regen_lib.study.stage import CODE, EXECUTED, USAGE
 
 LOGS = Path("build/log")
-MEMORY = 2e9  # bytes that a stage may take: the largest of the default study takes 1.4 GB
+MEMORY = 2e9  # bytes that a stage may take: the largest of the default study takes 1.8 GB
 UNKNOWN = 60.0  # seconds of a stage that nobody has timed
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 

@@ -31,6 +31,7 @@ COLUMNS = {
     "sPGD": ("table5", "spgd"),
     "random signs": ("table5", "random_signs"),
 }
+Columns = dict[str, tuple[str, str]]
 RIVALRY = ("rivals", "white_box_rivals", "comparison")  # the stages that only the other defences need
 
 
@@ -41,6 +42,11 @@ def cell(tables: dict[str, pd.DataFrame], table: str, network: str, attack: str,
     if len(rows) != 1:
         raise StudyError(f"metrics/{table}.csv has {len(rows)} rows for {network}, {attack}, {defense}: run `dvc repro`")
     return rows.iloc[0]
+
+
+def shown(tables: dict[str, pd.DataFrame]) -> Columns:
+    """The columns whose attack this study has."""
+    return {name: (table, attack) for name, (table, attack) in COLUMNS.items() if attack in set(tables[table].attack)}
 
 
 def read(metrics: Path) -> dict[str, pd.DataFrame]:
@@ -67,7 +73,7 @@ def network_line(tables: dict[str, pd.DataFrame], network: str) -> str:
     clean = f"{percent(before.clean_accuracy)} → {percent(after.clean_accuracy)}"
     top1 = f"{percent(before.accuracy)} → **{percent(after.accuracy)}**"
     parts = [TITLES[network], clean, top1]
-    for table, attack in COLUMNS.values():
+    for table, attack in shown(tables).values():
         ours = cell(tables, table, network, attack, "ours")
         interval = f"**{ours.restoration:.3f}** <sub>{ours.ci_low:.3f}-{ours.ci_high:.3f}</sub>"
         parts.append(interval + ("" if pd.isna(ours.paper) else f" · {ours.paper:.3f}"))
@@ -78,13 +84,14 @@ def render(metrics: Path) -> str:
     """The README's block: a table with one row per network."""
     tables = read(metrics)
     images = int(tables["table2"].images.iloc[0])
-    xi = {name: f"{tables[table].xi[tables[table].attack == attack].iloc[0]:g}" for name, (table, attack) in COLUMNS.items()}
+    columns = shown(tables)
+    xi = {name: f"{tables[table].xi[tables[table].attack == attack].iloc[0]:g}" for name, (table, attack) in columns.items()}
     head = ["network", "clean top-1, %", f"top-1 under UAP (ξ = {xi['UAP']}), %"]
-    head += [f"{name} (ξ = {xi[name]})" for name in COLUMNS]
+    head += [f"{name} (ξ = {xi[name]})" for name in columns]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += [network_line(tables, network) for network in tables["table2"].network.unique()]
     note = (
-        "\nArrows: undefended → with units. The last five columns give the **restoration accuracy** (Eq. 9) of our defence and its 95 %"
+        "\nArrows: undefended → with units. The last columns give the **restoration accuracy** (Eq. 9) of our defence and its 95 %"
         f" interval; the number after the dot is the paper's, on ImageNet. {images:,} test images, one perturbation each, not clipped."
     )
     return "\n".join([*lines, note])
@@ -95,14 +102,10 @@ def summary(metrics: Path) -> dict[str, dict[str, float]]:
     tables = read(metrics)
     result = {}
     for network in tables["table2"].network.unique():
-        ours = {name: round(float(cell(tables, *where, "ours").restoration), 4) for name, where in places(network).items()}
+        columns = shown(tables).values()
+        ours = {attack: round(float(cell(tables, table, str(network), attack, "ours").restoration), 4) for table, attack in columns}
         result[str(network)] = {"clean": round(float(cell(tables, "table2", network, "uap", "ours").clean_accuracy), 4)} | ours
     return result
-
-
-def places(network: str) -> dict[str, tuple[str, str, str]]:
-    """Where each attack's row of a network stands: attack to (table, network, attack)."""
-    return {attack: (table, network, attack) for table, attack in COLUMNS.values()}
 
 
 def read_minutes(metrics: Path) -> pd.DataFrame | None:
