@@ -83,14 +83,14 @@ def read_h5(path: Path) -> np.ndarray:
     """The array ``v`` of an HDF5 file, or its only one."""
     h5py = need("h5py", what="reading .h5 files", package="h5py", extra="weights")
     with h5py.File(path) as file:
-        return whole(file["v" if "v" in file else next(iter(file))])
+        return whole(path, file["v" if "v" in file else next(iter(file))])
 
 
-def whole(dataset: Any) -> np.ndarray:
-    """All of an HDF5 array, which may say that it is larger than any disk."""
-    if dataset.size > LARGEST:
-        raise StudyError(f"{dataset.file.filename}: {dataset.size:,} values, a perturbation has at most {LARGEST:,}")
-    return np.asarray(dataset[()])
+def whole(path: Path, array: Any) -> np.ndarray:
+    """All of an array that is still on the disk, and may say that it is larger than any."""
+    if array.size > LARGEST:
+        raise StudyError(f"{path}: {array.size:,} values, a perturbation has at most {LARGEST:,}: download it again")
+    return np.array(array[()])
 
 
 def read_mat(path: Path) -> np.ndarray:
@@ -100,13 +100,13 @@ def read_mat(path: Path) -> np.ndarray:
     if matconvnet.is_hdf5(path):
         h5py = need("h5py", what="reading .mat files of version 7.3", package="h5py", extra="weights")
         with h5py.File(path) as file:
-            return whole(file["r"]).T
+            return whole(path, file["r"]).T
     return np.asarray(_matlab.load(path)["r"])
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """The array of a NumPy file, which is as long as it says: mapped, not read into memory that a header asks for."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    """The array of a NumPy file; it is mapped first, as a header may ask for any memory."""
+    return whole(path, np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 READERS = {".h5": read_h5, ".mat": read_mat, ".npy": read_npy}
