@@ -28,7 +28,8 @@ def saved(value: object, *, compressed: bool = False) -> bytes:
 
 def cells(*values: object) -> np.ndarray:
     row = np.empty((1, len(values)), object)
-    row[0] = values
+    for index, value in enumerate(values):
+        row[0, index] = value
     return row
 
 

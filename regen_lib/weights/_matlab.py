@@ -12,7 +12,8 @@ scipy_io = need("scipy.io", what="reading .mat files", package="scipy", extra="w
 HEADER, ORDER = 128, slice(126, 128)  # bytes: the text before the elements, and in it the order of bytes
 NUMBERS = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}  # types of elements: integers, floats, and texts as UTF-8, 16 and 32
 MATRIX, COMPRESSED = 14, 15
-CONTAINERS = {1, 2, 3}  # classes of matrices that hold others: cells, structures, objects
+OPAQUE = 17  # the class of what only MATLAB can use, which has no shape
+CONTAINERS = {1, 2, 3, 16, OPAQUE}  # classes of matrices that hold others: cells, structures, objects, functions
 FLAGS, SIZES, MOST_SIZES = 6, 5, 32  # a matrix begins with its class and its shape
 DEEPEST, LARGEST = 50, 2**31  # matrices in matrices; bytes of a variable, as in MATLAB
 
@@ -43,9 +44,11 @@ def check_matrix(data: memoryview, order: Any, depth: int) -> None:
         return
     parts = list(elements(data, order))
     kinds = [kind for kind, _ in parts]
-    if kinds[:2] != [FLAGS, SIZES] or len(parts[0][1]) != 8 or len(parts[1][1]) > 4 * MOST_SIZES:
-        raise ValueError("a matrix without class or shape")
+    if kinds[0] != FLAGS or len(parts[0][1]) != 8:
+        raise ValueError("a matrix without a class")
     number = int.from_bytes(parts[0][1][:4], order) & 255
+    if number != OPAQUE and (kinds[1:2] != [SIZES] or len(parts[1][1]) > 4 * MOST_SIZES):
+        raise ValueError("a matrix without a shape")
     if MATRIX in kinds and number not in CONTAINERS:
         raise ValueError(f"matrices in one of class {number}")
     check(data, order, depth + 1)
