@@ -112,6 +112,21 @@ def test_the_table_counts_each_attempt_once() -> None:
     assert "| all | 4 | 2 | 1 | 1 | 2 |" in campaign.markdown(campaign.table(found))
 
 
+def test_only_kinds_that_were_tried_whole_get_new_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    faults = [Fault(kind, str(number), lambda project: None) for kind in "ab" for number in range(2)]
+    monkeypatch.setattr(campaign, "TABLE", tmp_path / "table.csv")
+    monkeypatch.setattr(campaign, "PAGE", tmp_path / "page.md")
+    campaign.PAGE.write_text("<!-- faults: written by `python -m tests.faults` -->\n<!-- end of faults -->\n")
+    right, wrong = Verdict("right"), Verdict("wrong")
+    campaign.keep([(faults[0], right), (faults[1], wrong), (faults[2], wrong)], faults)
+    assert pd.read_csv(campaign.TABLE)[["kind", "tried", "failed"]].to_numpy().tolist() == [["a", 2, 1], ["all", 2, 1]]
+    campaign.keep([(fault, right) for fault in faults[2:]], faults)
+    campaign.keep([(faults[0], wrong)], faults)
+    rows = pd.read_csv(campaign.TABLE)
+    assert rows[["kind", "tried", "failed"]].to_numpy().tolist() == [["a", 2, 1], ["b", 2, 0], ["all", 4, 1]]
+    assert campaign.markdown(rows) in campaign.PAGE.read_text()
+
+
 def test_the_docs_show_the_table() -> None:
     assert campaign.markdown(pd.read_csv(campaign.TABLE)) in campaign.PAGE.read_text(encoding="utf-8")
 

@@ -79,8 +79,8 @@ def test_l2(tmp_path: Path) -> None:
         ("UAP/a.h5", np.full((224, 224, 3), 10.0), r"expected axes CWH"),
         ("NAG/a.npy", np.full((200, 200, 3), 10.0), r"224 pixels or more"),
         ("mine/a.npy", np.full((224, 224, 3), 10.0), "whose layout is it"),
-        ("NAG/a.npy", np.array([{}], object), "is damaged"),
-        ("NAG/a.npy", np.full((224, 224, 3), "x"), "no array of a perturbation"),
+        ("NAG/a.npy", np.array([{}], object), "damaged or no .npy"),
+        ("NAG/a.npy", np.full((224, 224, 3), "x"), "no .npy file of a perturbation"),
         ("NAG/a.npy", np.full((3, 3, 3), 10.0), "224 pixels or more"),
         ("GAP/a.npy", np.full((2, 3, 224, 224), 1.0), "expected axes nCHW"),
         ("NAG/a.npy", np.full((224, 224, 3), np.nan), "norm nan"),
@@ -110,7 +110,7 @@ def test_files_without_an_array(tmp_path: Path, name: str) -> None:
     if path.stem == "group":
         with h5py.File(path, "w") as file:
             file.create_group("g")["v"] = np.ones(3)
-    with pytest.raises(StudyError, match=f"{path.name} is damaged, or no array"):
+    with pytest.raises(StudyError, match=f"{path.name} is truncated, damaged or no"):
         released.read_perturbation(path)
 
 

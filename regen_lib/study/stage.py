@@ -109,16 +109,17 @@ def run(stage: Stage, params: dict[str, Any]) -> None:
     Started by torchrun, every process runs the notebook, and all but the first name their copies by their rank.
     """
     begun, rank = time.monotonic(), int(os.environ.get("RANK", "0"))
+    source, values = stage.source(params), stage.values(params)  # refuse before anything is written
     name = f"{stage.name}-rank{rank}" if rank else stage.name
     target = (Path("build") if rank else EXECUTED) / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)  # DVC's cache may hold the same file, by a link, and papermill writes in place
     os.environ.update({IN_STAGE: name, MEMORY_FORMAT: params["study"]["memory_format"], TF32: str(int(params["study"].get("tf32", False)))})
-    source, streams = stage.source(params), {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
+    streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
     kernel = {"kernel_name": "python3", "kernel_manager_class": OwnKernel, "shutdown_kernel": "immediate", "extra_arguments": QUIET}
     with nullcontext() if "RANK" in os.environ else lifeline.owned(name):  # the launcher owns the stage of several processes
         try:
-            papermill.execute_notebook(source, target, stage.values(params), progress_bar=False, **kernel, **streams)
+            papermill.execute_notebook(source, target, values, progress_bar=False, **kernel, **streams)
         except papermill.PapermillExecutionError:  # the traceback stands in the notebook
             tidied(target)
             raise

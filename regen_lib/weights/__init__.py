@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
+from regen_lib.weights._damage import damaged
 from regen_lib.weights._names import counts
 
 FORMATS = {".safetensors": "tensors", ".pth": "pickled", ".pt": "pickled", ".caffemodel": "caffe", ".mat": "matconvnet"}
@@ -38,7 +39,7 @@ def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from error
     except Exception as error:  # what scipy, h5py, torch and struct raise for damage is not theirs to list
-        raise StudyError(f"{path} is truncated, damaged or no {path.suffix} file of weights ({type(error).__name__})") from error
+        raise damaged(path, "weights", error) from error
     return found
 
 
@@ -52,7 +53,7 @@ def place(network: nn.Module, found: list[tuple[str, Tensor]], source: str) -> N
         if not tensor.is_floating_point():
             raise StudyError(f"{source}: {theirs} holds {tensor.dtype}: expected floating-point numbers")
         if not bool(tensor.isfinite().all()):
-            raise StudyError(f"{source}: {theirs} holds NaN or infinity")
+            raise StudyError(f"{source}: {theirs} holds NaN or infinity: download it again")
     if len(wanted) != len(found):
         raise StudyError(f"{source}: {len(found)} arrays for {len(wanted)} of the network: another network, or other options?")
     for place_, (_, tensor) in zip(wanted.values(), found, strict=True):

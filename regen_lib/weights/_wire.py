@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-from regen_lib.core.errors import StudyError
-
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 LONGEST = 10  # bytes of a number: seven of its 64 bits in each
 MOST = 200_000  # fields and packed numbers of a file: the released networks have some thousands
@@ -30,9 +28,9 @@ class Wire:
             elif kind in (FIXED32, FIXED64):
                 size = 4 if kind == FIXED32 else 8
             else:
-                raise StudyError(f"wire type {kind}: no protocol buffer")
+                raise ValueError(f"wire type {kind}: no protocol buffer")
             if place + size > len(data):
-                raise StudyError("truncated: it ends within a field")
+                raise ValueError("it ends within a field")
             yield number, data[place : place + size]
             place += size
 
@@ -47,10 +45,10 @@ class Wire:
         """An integer of seven bits a byte, and where it ends."""
         self.left -= 1
         if self.left < 0:
-            raise StudyError(f"it has more than {MOST:,} fields: no network has")
+            raise ValueError(f"more than {MOST:,} fields: no network has")
         value = 0
         for index, byte in enumerate(data[place : place + LONGEST]):
             value |= (byte & 127) << 7 * index
             if byte < 128:
                 return value, place + index + 1
-        raise StudyError("truncated or no protocol buffer: a number does not end")
+        raise ValueError("a number does not end")

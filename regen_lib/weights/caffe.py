@@ -67,7 +67,7 @@ def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:  # noqa: A
         if kind == BATCH_NORM:
             after = found[index + 1] if index + 1 < len(found) else ("", b"", [])
             if after[1] != SCALE or len(after[2]) != 2:
-                raise StudyError(f"the BatchNorm {name} is not followed by a Scale with bias")
+                raise StudyError(f"the BatchNorm {name} is not followed by a Scale with bias: is it a trained network?")
             mean, variance, count = arrays
             result += [(f"{name}.weight", after[2][0].flatten()), (f"{name}.bias", after[2][1].flatten())]
             result += [(f"{name}.mean", mean.flatten() / count.item()), (f"{name}.variance", variance.flatten() / count.item())]

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.extras import need
-
-scipy_io = need("scipy.io", what="reading .mat files", package="scipy", extra="weights")
+from regen_lib.weights import _matlab
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 USER_BLOCK = 512  # bytes before the HDF5 file, where MATLAB says what it is
@@ -43,7 +42,10 @@ def is_hdf5(path: Path) -> bool:
 
 def layers(path: Path) -> Iterator[tuple[str, Any, Any]]:
     """Name, filters and biases of each layer that has them."""
-    for cell in scipy_io.loadmat(path, struct_as_record=False)["layers"].ravel():
+    cells = _matlab.load(path)["layers"]
+    if cells.dtype != object:
+        raise StudyError("layers is no cell array: is it a MatConvNet network?")
+    for cell in cells.ravel():
         layer = np.ravel(cell)[0]
         pair = (layer.filters, layer.biases) if hasattr(layer, "filters") else np.ravel(getattr(layer, "weights", ()))
         if len(pair) == 2:

@@ -32,6 +32,6 @@ def check_archive(path: Path) -> None:
         return
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise StudyError("it is compressed, which torch's files are not")
+            raise StudyError("it is compressed, which torch's files are not: save it anew with torch.save")
         if (damaged := archive.testzip()) is not None:
             raise StudyError(f"it is damaged, the checksum of {damaged} is wrong: download it again")

@@ -31,7 +31,9 @@ def ordered(tensors: Mapping[str, Tensor], network: nn.Module) -> list[tuple[str
         order = [name for name in known if counts(name) and not name.startswith("normalize.")]
         if set(order) == names - {"normalize.mean", "normalize.std"}:
             return [(name, tensors[name]) for name in order]
-    raise StudyError(f"names such as {min(names, default='none')} are neither {network.family}'s here nor torchvision's")
+    raise StudyError(
+        f"names such as {min(names, default='none')!r} are neither {network.family}'s here nor torchvision's: another network?"
+    )
 
 
 def torchvision_names(family: str) -> list[str]:

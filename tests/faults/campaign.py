@@ -1,6 +1,7 @@
 """All faults, a share of them, and the table of what came out."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -67,8 +68,12 @@ def share(faults: Sequence[Fault], seconds: float) -> list[Fault]:
 def table(found: Sequence[tuple[Fault, Verdict]]) -> pd.DataFrame:
     """A row for each kind and one for all: how many were tried, how many of them ended right or were refused, and how many failed."""
     rows = pd.DataFrame([(fault.kind, verdict.outcome) for fault, verdict in found], columns=["kind", "outcome"])
-    each = [row(str(kind), group) for kind, group in rows.groupby("kind").outcome]
-    return pd.DataFrame([*each, row("all", rows.outcome)])
+    return totalled(pd.DataFrame([row(str(kind), group) for kind, group in rows.groupby("kind").outcome]))
+
+
+def totalled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of kinds, and one for all of them."""
+    return pd.concat([rows, pd.DataFrame([{"kind": "all", **rows.drop(columns="kind").sum()}])], ignore_index=True)
 
 
 def row(kind: str, outcomes: "pd.Series[str]") -> dict[str, object]:
@@ -76,6 +81,20 @@ def row(kind: str, outcomes: "pd.Series[str]") -> dict[str, object]:
     counts = {outcome: int((outcomes == outcome).sum()) for outcome in HELD}
     held = sum(counts.values())
     return {"kind": kind, "tried": len(outcomes), "held": held, **counts, "failed": len(outcomes) - held}
+
+
+def keep(found: Sequence[tuple[Fault, Verdict]], everything: Sequence[Fault]) -> None:
+    """Write the rows of all kinds of which every fault was tried, beside those that earlier runs gave for others."""
+    tried, there = (Counter(fault.kind for fault in faults) for faults in ([fault for fault, _ in found], everything))
+    whole = [(fault, verdict) for fault, verdict in found if tried[fault.kind] == there[fault.kind]]
+    if whole:
+        write(merged(pd.read_csv(TABLE) if TABLE.is_file() else table(whole), table(whole)))
+
+
+def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """A table's rows with newer ones in their place."""
+    rows = pd.concat([new, old]).drop_duplicates("kind")
+    return totalled(rows[rows.kind != "all"].sort_values("kind"))
 
 
 def write(rows: pd.DataFrame) -> None:

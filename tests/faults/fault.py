@@ -19,8 +19,8 @@ FAILED = ("wrong", "traceback", "message", "outside", "hang", "died", "orphan", 
 GRACE = 5.0  # seconds in which what an attempt has started must end
 LONGEST = 300  # characters of a message, for each line that it may have
 REMEDY = re.compile(
-    r"\b(ask|at least|at most|check|choose|close|compare|create|crop|delete|download|expected|free|give|install|lower|make|mend|move|name|"
-    r"needed|needs|put|raise|read|remove|rename|run|save|set|start|take|unlock|use|wait|write)\b|\?",
+    r"\b(ask|at least|at most|check|choose|close|compare|create|crop|delete|download|expected|free|give|install|lower|makes?|mend|move|"
+    r"name|needed|needs|put|raise|read|remove|rename|run|save|set|start|take|unlock|use|wait|write)\b|\?",
     re.IGNORECASE,
 )
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import read_tensors, write_bytes, write_table, write_tensors
@@ -29,12 +31,18 @@ Write = Callable[[Path], object]
 
 def rewritten(kind: Kind, path: Path) -> None:
     """Write an artifact of that kind."""
+    tensors, metadata = content(kind)
+    write_tensors(path, kind.kind, tensors, **metadata)
+
+
+@cache
+def content(kind: Kind) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What an artifact of that kind holds; asked for first where there is room."""
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole.safetensors"
         whole.write_bytes(wholes()[kind.file])
         tensors, metadata = read_tensors(whole, kind.kind)
-        tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    write_tensors(path, kind.kind, tensors, **metadata)
+        return {name: tensor.clone() for name, tensor in tensors.items()}, metadata
 
 
 WRITES: dict[str, Write] = {

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Kill:
         victim, everyone = self.wait(top, seconds)
         if victim is None:
             top.wait()
-            return "ended before it was killed"
+            return replace(self, moment=self.moment / 2).attempt(folder, seconds, expected)  # it ended first: earlier, then
         victim.send_signal(self.signal)
         top.wait()
         _, alive = psutil.wait_procs(everyone, timeout=PATIENCE)

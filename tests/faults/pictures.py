@@ -43,7 +43,7 @@ def attempt(write: Write, expected: str, project: Path) -> None:
     expect(expected != "refused", "a tree without images was taken")
     expect(count == GOOD + (expected == "decoded"), f"{count} images of {GOOD} good ones, what was added is to be {expected}")
     listed = any((tree / "a").glob("x.[jp]*g"))
-    expect("cannot be decoded" in said or expected == "decoded" or not listed, "dropped without a word")
+    expect("cannot be decoded (" in said or expected == "decoded" or not listed, "dropped without a word")
 
 
 def faults(rng: Random) -> Iterator[Fault]:

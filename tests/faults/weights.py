@@ -24,6 +24,7 @@ from tests.faults.fault import Fault, expect
 from tests.test_weights import caffemodel, convolutions_and_linear, tiny
 
 FLIPS = 16
+UNSEEN = {"dimensions in another order"}  # two arrays of one shape, in each other's place: no checksum tells
 SIDE = 224
 
 
@@ -182,7 +183,7 @@ def faults(rng: Random) -> Iterator[Fault]:
         if not form.payload:
             spoils |= damages.OVERWRITTEN
         if form.name == "safetensors":
-            spoils |= damages.HEADERS
+            spoils |= {name: spoil for name, spoil in damages.HEADERS.items() if name not in UNSEEN}
         names = Path(form.file).name
         for name, spoil in spoils.items():
             yield Fault("weights", f"{form.name}: {name}", partial(attempt, form, spoil), names=names)
