@@ -94,8 +94,14 @@ def said(found: Iterable[Mistake], origins: Mapping[str, str]) -> list[str]:
     for key, value, why in found:
         place = origin(key, origins)
         shown = "" if value is ... else f" (found {short(value)}{as_number(value)})"
-        lines.setdefault(place, f"  {place if len(place) <= LONGEST else place[:LONGEST] + '...'}: {why}{shown}")
+        lines.setdefault(place, f"  {printable(place)}: {why}{shown}")
     return list(lines.values())
+
+
+def printable(key: str) -> str:
+    """A key in one line that a terminal takes for text, whatever the file calls it."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in key[: LONGEST + 1])
+    return text if len(key) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def origin(key: str, origins: Mapping[str, str]) -> str:
@@ -145,6 +151,6 @@ def lookup(params: Mapping[str, Any], dotted: str) -> Any:
     value: Any = params
     for part in dotted.split("."):
         if not isinstance(value, dict) or part not in value:
-            raise StudyError(f"params.yaml has no {dotted!r}: {part!r} is missing")
+            raise StudyError(f"params.yaml has no {short(dotted)}: {short(part)} is missing: correct the name, or write it there")
         value = value[part]
     return value
