@@ -141,6 +141,9 @@ def load_bank(path: Path | str, *, network: nn.Module | None = None, shape: tupl
         fields = {key: metadata[key] for key in KINDS}
         if wrong := [key for key, kind in KINDS.items() if not isinstance(fields[key], kind) or isinstance(fields[key], bool)]:
             raise StudyError(f"{wrong[0]} is {str(fields[wrong[0]])[:60]!r}")
+        for key in ("fooling", "history"):
+            if not isinstance(metadata[key], list) or any(type(ratio) not in (int, float) for ratio in metadata[key]):
+                raise StudyError(f"{key} is no list of ratios")
         fields |= {"fooling": tuple(metadata["fooling"]), "history": tuple(metadata["history"])}
         bank = Bank(tensors["perturbations"].to(torch.get_default_device()), threat, **fields)
         if len(bank.fooling) != len(bank):

@@ -37,6 +37,8 @@ class Checkpoint:
         self.parts, self.optimizer, self.rng = nn.ModuleList(parts), optimizer, rng
         self.losses: list[float] = []
         self.identity = identity(**made_of) if folder else {}
+        if self.path is not None and self.path.is_dir():
+            raise StudyError(f"{self.path} is a folder, where the training keeps its epochs: remove it")
         if self.path is not None and self.path.exists():
             if reason := self.unusable(self.path):
                 warnings.warn(f"{self.path} is thrown away, the training starts anew: {reason}", StudyWarning, stacklevel=3)
@@ -57,11 +59,33 @@ class Checkpoint:
             return "another version kept it"
         if other := sorted(key for key, value in self.identity.items() if kept[key] != value):
             return f"it was made with other {', '.join(other)}"
+        if not self.fits(tensors, metadata.get("losses")):
+            return "it does not hold what this training keeps"
         try:
             check_finite(tensors)
         except StudyError as error:
             return str(error)
         return "" if all(map(math.isfinite, metadata["losses"])) else "a loss is not finite"
+
+    def fits(self, tensors: Mapping[str, Tensor], losses: object) -> bool:
+        """Whether a file holds a loss for each epoch, all parts, an optimiser's state for every weight, and the generators' states."""
+        wanted = {f"part|{key}": tensor for key, tensor in self.parts.state_dict().items()}
+        wanted |= {"rng": self.rng.get_state(), "dropout": torch.get_rng_state()}
+        if torch.get_default_device().type == "cuda":
+            wanted["dropout_cuda"] = torch.cuda.get_rng_state()
+        momenta = {key: tensor for key, tensor in tensors.items() if key.startswith("momentum|")}
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        kinds = {key.rpartition("|")[2] for key in momenta}
+        expected = {f"momentum|{index}|{kind}": weight for index, weight in enumerate(weights) for kind in kinds}
+        return (
+            isinstance(losses, list)
+            and bool(losses)
+            and all(type(loss) in (int, float) for loss in losses)
+            and momenta.keys() == expected.keys()
+            and all(tensor.shape in (expected[key].shape, ()) and tensor.is_floating_point() for key, tensor in momenta.items())
+            and {key: (tensor.shape, tensor.dtype) for key, tensor in tensors.items() if key not in momenta}
+            == {key: (tensor.shape, tensor.dtype) for key, tensor in wanted.items()}
+        )
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Put everything back as :meth:`save` found it."""
