@@ -64,7 +64,7 @@ class Plan:
         return sum(alike) / len(alike) if alike else UNKNOWN
 
     def to_go(self, running: Mapping[str, float], jobs: int) -> float:
-        """Seconds until all is done, ``running`` stages having begun at those times: the work left on ``jobs`` at once, or the longest way."""
+        """Seconds until all is done, ``running`` stages having begun at those times: what is left, ``jobs`` at once, or the longest way."""
         begun = {name: time.monotonic() - at for name, at in running.items()}
         left = [name for name in self.graph if name not in self.done and name not in self.failed]
         ways = [max(0.0, self.way(name) - begun.get(name, 0.0)) for name in left]
