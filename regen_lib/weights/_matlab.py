@@ -22,7 +22,7 @@ def load(path: Path) -> dict[str, Any]:
     """The variables of a file; :class:`ValueError` or what scipy raises for one that is damaged."""
     if scipy_io.matlab.matfile_version(str(path))[0] == 1:  # scipy's number for MATLAB 5 to 7.2
         data = memoryview(path.read_bytes())
-        check(data[HEADER:], "little" if data[ORDER] == b"IM" else "big")
+        check(data[HEADER:], "little" if bytes(data[ORDER]) == b"IM" else "big")
     found: dict[str, Any] = scipy_io.loadmat(path, struct_as_record=False)
     return found
 
