@@ -82,7 +82,7 @@ class Checkpoint:
             and bool(losses)
             and all(type(loss) in (int, float) for loss in losses)
             and momenta.keys() == expected.keys()
-            and all(tensor.shape in (expected[key].shape, ()) and tensor.is_floating_point() for key, tensor in momenta.items())
+            and all(tensor.shape in (expected[key].shape, ()) and tensor.dtype == expected[key].dtype for key, tensor in momenta.items())
             and {key: (tensor.shape, tensor.dtype) for key, tensor in tensors.items() if key not in momenta}
             == {key: (tensor.shape, tensor.dtype) for key, tensor in wanted.items()}
         )
