@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[BufferedRandom]:
     the file cannot be written.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(path.parent)
         with locked(partial) as file:
@@ -32,6 +32,13 @@ def replacing(path: Path) -> Iterator[BufferedRandom]:
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """For a block that writes ``path``: a full disk, a missing right and the like become a :class:`StudyError` that names it."""
+    try:
+        yield
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror or error}: make room there, or give the right to write") from error
 

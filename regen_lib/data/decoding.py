@@ -23,7 +23,7 @@ from torchvision.transforms.v2.functional import center_crop
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
-from regen_lib.core.replacing import replace_bytes
+from regen_lib.core.replacing import replace_bytes, writing
 from regen_lib.core.storage import KEY, seal, unsealed
 from regen_lib.data.image_file import WORKERS, Form, UndecodableError, pixels, read
 from regen_lib.data.image_folder import ImageFolder
@@ -125,18 +125,19 @@ def prepare(raw: Path, target: Path, *, validation: int, seed: int, **options: A
     begin = -(-len(header(metadata, {split: len(found) for split, found in plan.items()}, source.form)) // BLOCK) * BLOCK
     folder = target.with_name(f"{target.name}.parts")
     parts = divided(plan, source.form, begin, folder)
-    if processes.rank() == 0:
-        make_room(folder, parts, begin + sum(len(found) for found in plan.values()) * (source.form.bytes + 8))
-    processes.wait()
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for part in processes.jobs(tqdm(parts, desc="decoding, by 500 images")):
-            if not part.finished(pool):
-                part.write(pool)
-    if processes.rank() == 0:
-        report(parts, source.unreadable)
-        settle(parts)
-        assemble(target, parts, metadata, begin)
-        shutil.rmtree(folder)
+    with writing(target):
+        if processes.rank() == 0:
+            make_room(folder, parts, begin + sum(len(found) for found in plan.values()) * (source.form.bytes + 8))
+        processes.wait()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for part in processes.jobs(tqdm(parts, desc="decoding, by 500 images")):
+                if not part.finished(pool):
+                    part.write(pool)
+        if processes.rank() == 0:
+            report(parts, source.unreadable)
+            settle(parts)
+            assemble(target, parts, metadata, begin)
+            shutil.rmtree(folder)
     processes.wait()
     return source.class_names(plan["train"])
 
