@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -22,6 +23,8 @@ from regen_lib.study.surroundings import do_without_git
 from tests.repository import REPOSITORY
 from tests.suite import Known, build_study
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in a shell's background: what tests start would not hear Ctrl-C either
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 do_without_git(REPOSITORY)  # before tests are collected: they are of the stages that DVC knows
 
 TASK = Task((1, 12, 12), 4, (100.0,), (60.0,))

@@ -109,7 +109,7 @@ def test_a_kernel_ends_with_its_stage_whose_lock_is_free_again(folder: Path, mon
 def test_what_is_said_when_something_stops_it(folder: Path, stop: Callable[[Running], None], status: int, said: list[str]) -> None:
     running = start(folder)
     stop(running)
-    _, errors = running.top.communicate(timeout=20)
+    _, errors = running.top.communicate(timeout=60)
     assert running.top.returncode == status
     assert running.ended()
     lines = errors.splitlines()

@@ -114,7 +114,7 @@ def test_ctrl_c_ends_what_runs_and_says_so(study: Path) -> None:
         time.sleep(0.1)
     started = psutil.Process(running.pid).children()
     running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=20)
+    _, errors = running.communicate(timeout=60)
     assert running.returncode == 130
     assert errors == "stopped: a, b; what had ended is kept, the next run goes on from there\n"
     assert len(started) == 2
