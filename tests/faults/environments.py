@@ -63,9 +63,14 @@ def working(variables: dict[str, str | None], project: Path) -> None:
     expect(said.split()[-1] == right, "another result")
 
 
-def study(project: Path) -> None:
-    """A project with the smoke profile's parameters, on a few photographs."""
+def small_study(project: Path) -> None:
+    """A project with the smoke profile's parameters: all of them are right."""
     prepare(project, REPOSITORY / "params.yaml", REPOSITORY / "profiles/smoke.yaml", raw=False)
+
+
+def study(project: Path) -> None:
+    """The same on a few photographs, which is enough for the stage of the images and too little for the others."""
+    small_study(project)
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     options = {"trees": work.TREES, "counts": work.COUNTS}
     params["images"] = {"source": "image_folder", "raw": "data/raw", "validation": 2, "options": options}
@@ -75,7 +80,7 @@ def study(project: Path) -> None:
 
 def checking(variables: dict[str, str | None], before: Callable[[], object] | None, project: Path) -> None:
     """The check of the parameters, in these surroundings."""
-    study(project)
+    small_study(project)
     run([*STUDY, "check"], env=environment(**variables), before=before)
 
 

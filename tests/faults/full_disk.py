@@ -146,7 +146,7 @@ def faults(rng: Random) -> Iterator[Fault]:
                 label = f"{name}: room for {part:.0%}{', over an old file' if old else ''}"
                 yield Fault("full disk", label, partial(attempt, name, part, old), names="data/disk/file", cost=0.2, bound=60)
     for label, use, sizes in (
-        ("decoding", decode_all, (200_000, 1_000_000, 1_500_000)),
+        ("decoding", decode_all, (200_000, 1_000_000)),
         ("training", train, (8192, 40_000, 100_000)),
         ("a study's folder", make_folder, (8192,)),
     ):
