@@ -62,9 +62,12 @@ def own_mounts() -> bool:
     return LIBC.unshare(flags) == 0 and LIBC.mount(b"none", b"/", None, PRIVATE, None) == 0
 
 
-def small_disk(folder: Path, size: int) -> bool:
-    """Let ``folder`` be a disk of ``size`` bytes, or make one that is there as large; False where this is not allowed."""
-    flags = REMOUNT if os.path.ismount(folder) else 0
+def small_disk(folder: Path, size: int, *, over: bool = False) -> bool:
+    """Let ``folder`` be a disk of ``size`` bytes, or make one that is there as large; False where this is not allowed.
+
+    ``over``: a disk of the machine's is there, which stays as it is under the new one: another size would be another size for everybody.
+    """
+    flags = REMOUNT if os.path.ismount(folder) and not over else 0
     folder.mkdir(parents=True, exist_ok=True)
     return LIBC.mount(b"none", os.fsencode(folder), b"tmpfs", flags, f"size={size}".encode()) == 0
 

@@ -52,7 +52,7 @@ def mounted(*folders: str, there: bool = True) -> None:
 def no_shared_memory() -> None:
     """A /dev/shm that is full."""
     if own_mounts():
-        small_disk(Path("/dev/shm"), 4096)
+        small_disk(Path("/dev/shm"), 4096, over=True)
 
 
 def a_file(path: Path) -> None:
