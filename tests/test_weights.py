@@ -7,13 +7,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
-from scipy.io import savemat
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
@@ -21,6 +18,7 @@ from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
 from regen_lib.weights import caffe, load_weights
 from tests.conftest import draw
+from tests.matconvnet import matconvnet_layers, save_mat, save_mat73
 
 TASK = Task((3, 64, 64), 5, (120.0,) * 3, (1.0,) * 3)
 SMALL = {"width": 0.0625, "hidden": 8}
@@ -105,57 +103,6 @@ def test_caffe_batch_norm_and_scale(tmp_path: Path) -> None:
     path.write_bytes(caffemodel(layers, old=False))
     with pytest.raises(StudyError, match="bn is not followed by a Scale"):
         caffe.read(path, network)
-
-
-Layers = list[tuple[str, np.ndarray, np.ndarray]]
-
-
-def matconvnet_layers(network: nn.Module) -> Layers:
-    """Name, filters and biases as MatConvNet has them: [height, width, inputs, filters]."""
-    found = []
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            weight = module.weight.detach()
-            if weight.ndim == 2:
-                side = int((weight.shape[1] // 16) ** 0.5) if name == "fc6" else 1  # fc6's filters are as large as its input
-                weight = weight.unflatten(1, (-1, side, side))
-            assert module.bias is not None
-            found.append((name, weight.permute(2, 3, 1, 0).numpy(), module.bias.detach().numpy()[None]))
-    return found
-
-
-def save_mat(path: Path, layers: Layers, *, later: bool, **options: bool) -> None:
-    """As SciPy writes it, with a layer of neither after each."""
-    cells: list[dict[str, object]] = []
-    for name, filters, biases in layers:
-        pair = np.empty((1, 2), object)
-        pair[0, 0], pair[0, 1] = filters, biases
-        cells += [{"name": name, "type": "conv", **({"weights": pair} if later else {"filters": filters, "biases": biases})}]
-        cells += [{"name": f"relu_{name}", "type": "relu"}]
-    row = np.empty((1, len(cells)), object)
-    row[0] = cells
-    savemat(path, {"layers": row}, **options)
-
-
-def save_mat73(path: Path, layers: Layers, *, later: bool) -> None:
-    """As MATLAB writes version 7.3: HDF5 behind a block of text, cells as references, texts as numbers, axes reversed."""
-    with h5py.File(path, "w", userblock_size=512) as file:
-        cells = []
-        for name, filters, biases in layers:
-            for title, arrays in ((name, (filters, biases)), (f"relu_{name}", ())):
-                layer = file.create_group(f"#refs#/{title}")
-                layer["name"] = np.array([[ord(letter)] for letter in title], np.uint16)
-                if arrays and later:
-                    for part, array in zip("wb", arrays, strict=True):
-                        file[f"#refs#/{title}_{part}"] = array.T
-                    parts = [[file[f"#refs#/{title}_{part}"].ref] for part in "wb"]
-                    layer.create_dataset("weights", data=np.array(parts, h5py.ref_dtype), dtype=h5py.ref_dtype)
-                elif arrays:
-                    layer["filters"], layer["biases"] = (array.T for array in arrays)
-                cells.append([layer.ref])
-        file.create_dataset("layers", data=np.array(cells, h5py.ref_dtype), dtype=h5py.ref_dtype)
-    with path.open("r+b") as raw:
-        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
 
 
 @pytest.mark.parametrize("write", [save_mat, save_mat73])

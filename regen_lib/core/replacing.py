@@ -35,12 +35,12 @@ def replacing(path: Path) -> Iterator[BufferedRandom]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, remedy: str = "make room there, or give the right to write") -> Iterator[None]:
     """For a block that writes ``path``: a full disk, a missing right and the like become a :class:`StudyError` that names it."""
     try:
         yield
     except OSError as error:
-        raise StudyError(f"{path} cannot be written: {error.strerror or error}: make room there, or give the right to write") from error
+        raise StudyError(f"{path} cannot be written: {error.strerror or error}: {remedy}") from error
 
 
 def replace_bytes(path: Path, data: bytes) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from regen_lib.core.errors import StudyError
 from regen_lib.core.origin import remedy
 
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"  # what can be a part of a path and a pattern as it stands
+
 
 def bank_file(data: Path, network: str, bank: str) -> Path:
     """The file of a network's bank, whichever stage made it; :class:`StudyError` where none did, or two."""
@@ -33,7 +35,7 @@ def only(data: Path, pattern: str) -> Path:
 
 
 def plain(name: str) -> str:
-    """``name``, where it can be a part of a path and a pattern as it stands; :class:`StudyError` for any other."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", name):
+    """``name``, where it is a :data:`NAME`; :class:`StudyError` for any other."""
+    if not re.fullmatch(NAME, name):
         raise StudyError(f"{name[:64]!r} cannot name a file: use at most 64 letters, digits, _ and -")
     return name

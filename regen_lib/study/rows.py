@@ -11,6 +11,7 @@ from regen_lib.attacks import ATTACKS
 from regen_lib.core.options import Amount, Count, Natural, Probability, Share
 from regen_lib.defenses import RIVALS
 from regen_lib.networks import NETWORKS
+from regen_lib.study.files import NAME
 from regen_lib.training.recipe import Recipe
 
 # of a bank's row in params.yaml; any other key is an option of its attack
@@ -45,7 +46,7 @@ Network = Annotated[str, AfterValidator(partial(one_of, "network", NETWORKS))]
 Attack = Annotated[str, AfterValidator(partial(one_of, "attack", ATTACKS))]
 Defense = Annotated[str, AfterValidator(partial(one_of, "defense", RIVALS))]
 # of a bank, a set of units, a table: they become names of files
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
+Label = Annotated[str, Field(pattern=f"^{NAME}$")]
 Norm = Literal["inf", 2]
 Target = Literal["labels", "outputs"]  # what units are trained towards
 Distinct = AfterValidator(each_once)

@@ -25,7 +25,7 @@ import yaml
 
 from regen_lib.core.environment import IN_STAGE, MEMORY_FORMAT, TF32
 from regen_lib.core.errors import StudyError
-from regen_lib.core.replacing import replace_bytes
+from regen_lib.core.replacing import replace_bytes, writing
 from regen_lib.study import lifeline
 from regen_lib.study.files import plain
 from regen_lib.study.kernel import OwnKernel
@@ -119,12 +119,11 @@ def run(stage: Stage, params: dict[str, Any]) -> None:
     kernel = {"kernel_name": "python3", "kernel_manager_class": OwnKernel, "shutdown_kernel": "immediate", "extra_arguments": QUIET}
     with nullcontext() if "RANK" in os.environ else lifeline.owned(name):  # the launcher owns the stage of several processes
         try:
-            papermill.execute_notebook(source, target, values, progress_bar=False, **kernel, **streams)
+            with writing(target, "see to room and rights there, and run the stage again"):
+                papermill.execute_notebook(source, target, values, progress_bar=False, **kernel, **streams)
         except papermill.PapermillExecutionError:  # the traceback stands in the notebook
             tidied(target)
             raise
-        except OSError as error:
-            raise unwritable(target, error) from error
         except RuntimeError as error:  # nbclient's
             raise StudyError(f"{source}: its kernel was killed, for want of memory perhaps: run the stage again ({error})") from error
         last = tidied(target)
@@ -153,11 +152,6 @@ def tidied(path: Path) -> int | None:
 def replace(path: Path, text: str) -> None:
     """Write ``text`` whole or not at all."""
     replace_bytes(path, text.encode())
-
-
-def unwritable(path: Path, error: OSError) -> StudyError:
-    """What is said of a full disk or a folder of somebody else's."""
-    return StudyError(f"{path} cannot be written: {error.strerror}: see to room and rights there, and run the stage again")
 
 
 def usage() -> dict[str, float]:

@@ -21,6 +21,7 @@ from tests.faults import damages, hostile
 from tests.faults.artifacts import digest
 from tests.faults.damages import Spoil
 from tests.faults.fault import Fault, expect
+from tests.matconvnet import matconvnet_layers
 from tests.test_weights import caffemodel, convolutions_and_linear, tiny
 
 FLIPS = 16
@@ -70,17 +71,11 @@ def saved(state: object, *, zipped: bool = True) -> bytes:
 
 def matconvnet(network: nn.Module) -> tuple[list[dict[str, object]], tuple[bytes, ...]]:
     """A network as MatConvNet's cells, and the runs of its numbers in a file that is not compressed."""
-    cells: list[dict[str, object]] = []
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            weight = module.weight.detach()
-            if weight.ndim == 2:
-                side = int((weight.shape[1] // 16) ** 0.5) if name == "fc6" else 1  # fc6's filters are as large as its input
-                weight = weight.unflatten(1, (-1, side, side))
-            assert module.bias is not None
-            filters, biases = weight.permute(2, 3, 1, 0).numpy(), module.bias.detach().numpy()[None]
-            cells.append({"name": name, "type": "conv", "filters": filters, "biases": biases})
-    runs = tuple(np.asarray(cell[key]).tobytes(order="F") for cell in cells for key in ("filters", "biases"))
+    layers = matconvnet_layers(network)
+    cells: list[dict[str, object]] = [
+        {"name": name, "type": "conv", "filters": filters, "biases": biases} for name, filters, biases in layers
+    ]
+    runs = tuple(array.tobytes(order="F") for _, filters, biases in layers for array in (filters, biases))
     return cells, runs
 
 
