@@ -70,7 +70,7 @@ def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], d
                 defended = regenerated(params, network, name, training_data, share, data)
             else:
                 spec = shorter(params["rivals"][defense], share)
-                defended = defenses.make(defense, network, spec, training_data, seed=seed)[0]
+                defended = defenses.make(defense, network, spec, training_data, seed=seed)
             clean = {"undefended": bare, defense: predict(defended, images.pixels)}
             rows = evaluate("budget", name, {defense: defended}, clean, banks, images, seed=seed)
             yield rows.assign(share=share, machine=processor())

@@ -39,7 +39,7 @@ def trained(params: Mapping[str, Any], network: nn.Module, training_data: Traini
     """Democratic Training as params.yaml has it, but for what a ``plan`` of KEYS says: ``epsilon`` in pixels, ``settled``, the seed."""
     spec = params["rivals"]["democratic_training"]
     training = {**spec["training"], **{key: plan[key] for key in ("settled", "epsilon")}}
-    return defenses.make("democratic_training", network, {**spec, "training": training}, training_data, seed=plan["seed"])[0]
+    return defenses.make("democratic_training", network, {**spec, "training": training}, training_data, seed=plan["seed"])
 
 
 def turned(network: nn.Module, images: Images, bank: Bank, towards: int) -> Tensor:

@@ -20,8 +20,8 @@ from regen_lib.core.images import load_images
 from regen_lib.core.progress import tqdm
 from regen_lib.core.runtime import start
 from regen_lib.core.storage import write_table
-from regen_lib.defenses import build
 from regen_lib.networks import load_network
+from regen_lib.study.defended import load_defended
 from regen_lib.study.params import load_params
 
 KEYS = ("network", "defense", "attack", "effort")  # what names a row
@@ -55,7 +55,7 @@ def measure(options: argparse.Namespace) -> None:
     for keys, spec in tqdm(plans, desc="attacks"):
         name = keys["network"]
         bare = load_network(options.data / f"networks/{name}.safetensors")
-        defended = build(keys["defense"], bare, options.data, name)
+        defended = load_defended(options.data, name, keys["defense"], bare)
         row = attacked(defended, bare, splits, spec, images, name=name, seed=params["study"]["seed"])
         done.append(row.assign(**keys))
         write_table(options.table, pd.concat(done, ignore_index=True).sort_values(list(KEYS)))

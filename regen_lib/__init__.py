@@ -9,8 +9,10 @@ A network takes pixels of 0-255 as float32 ``[N, C, H, W]``, normalises them its
   :func:`train_units`, which goes from a bank to a defended network;
 - the defences compared (:data:`RIVALS`): :func:`defend`;
 - measuring: :func:`predict`, :func:`evaluate` (Eq. 1 and 9);
-- files: :func:`save_bank`, :func:`load_bank`, :func:`save_units`, :func:`load_units`, :func:`load_network`;
-- :func:`start`: a GPU where there is one, the threads, and the same bytes on every run. :class:`StudyError`: what all of it raises.
+- files: :func:`save_bank`, :func:`load_bank`, :func:`save_units`, :func:`load_units`, :func:`save_defense`, :func:`load_defense`;
+  of the built-in families (:data:`NETWORKS`) :func:`save_network` and :func:`load_network`;
+- :func:`start`: a GPU where there is one, the threads, and the same bytes on every run. :class:`StudyError`: what all of it raises;
+  :class:`StudyWarning`: what came out usable but not as asked for.
 
 Names are imported when they are first used, so that ``import regen_lib`` does not wait for torch.
 """
@@ -29,14 +31,15 @@ if TYPE_CHECKING:
     from regen_lib.attacks.singular_fool import singular_fool
     from regen_lib.attacks.spgd import spgd
     from regen_lib.attacks.uap import uap
-    from regen_lib.core.errors import StudyError
+    from regen_lib.core.errors import StudyError, StudyWarning
     from regen_lib.core.images import Images
     from regen_lib.core.inference import predict
     from regen_lib.core.perturbations import Bank, Threat, load_bank, save_bank
     from regen_lib.core.runtime import start
     from regen_lib.defenses import RIVALS, defend
+    from regen_lib.defenses._shared.files import load_defense, save_defense
     from regen_lib.evaluation.compare import evaluate
-    from regen_lib.networks import NETWORKS, load_network
+    from regen_lib.networks import NETWORKS, load_network, save_network
     from regen_lib.networks.pixels import from_pixels
     from regen_lib.regeneration.calibration import calibrate
     from regen_lib.regeneration.files import load_units, save_units
@@ -58,6 +61,7 @@ __all__ = [
     "Images",
     "Recipe",
     "StudyError",
+    "StudyWarning",
     "Threat",
     "__version__",
     "calibrate",
@@ -70,6 +74,7 @@ __all__ = [
     "gap",
     "gd_uap",
     "load_bank",
+    "load_defense",
     "load_network",
     "load_units",
     "masked_predictions",
@@ -79,6 +84,8 @@ __all__ = [
     "rank",
     "regenerate",
     "save_bank",
+    "save_defense",
+    "save_network",
     "save_units",
     "sga",
     "singular_fool",
@@ -101,14 +108,15 @@ _HOMES = {
     "regen_lib.attacks.singular_fool": ("singular_fool",),
     "regen_lib.attacks.spgd": ("spgd",),
     "regen_lib.attacks.uap": ("uap",),
-    "regen_lib.core.errors": ("StudyError",),
+    "regen_lib.core.errors": ("StudyError", "StudyWarning"),
     "regen_lib.core.images": ("Images",),
     "regen_lib.core.inference": ("predict",),
     "regen_lib.core.perturbations": ("Bank", "Threat", "load_bank", "save_bank"),
     "regen_lib.core.runtime": ("start",),
     "regen_lib.defenses": ("RIVALS", "defend"),
+    "regen_lib.defenses._shared.files": ("load_defense", "save_defense"),
     "regen_lib.evaluation.compare": ("evaluate",),
-    "regen_lib.networks": ("NETWORKS", "load_network"),
+    "regen_lib.networks": ("NETWORKS", "load_network", "save_network"),
     "regen_lib.networks.pixels": ("from_pixels",),
     "regen_lib.regeneration.calibration": ("calibrate",),
     "regen_lib.regeneration.files": ("load_units", "save_units"),

@@ -17,8 +17,8 @@ from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.runtime import start
 from regen_lib.defenses._shared.base import TrainingData
+from regen_lib.networks import build
 from regen_lib.networks.blocks import Task, initialise
-from regen_lib.networks.vgg16 import vgg16
 from regen_lib.study.surroundings import do_without_git
 from tests.repository import REPOSITORY
 from tests.suite import Known, build_study
@@ -61,7 +61,7 @@ def images() -> Images:
 @pytest.fixture
 def network() -> nn.Module:
     """A tiny VGG-16 with running statistics that are not the initial ones."""
-    model = initialise(vgg16(TASK, width=0.07, stem=1, hidden=None, batch_norm=True), torch.Generator().manual_seed(1))
+    model = initialise(build("vgg16", TASK, width=0.07, stem=1, hidden=None, batch_norm=True), torch.Generator().manual_seed(1))
     model.train()
     with torch.no_grad():
         for seed in range(3):

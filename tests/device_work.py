@@ -19,9 +19,8 @@ from regen_lib.core.storage import write_bytes, write_tensors
 from regen_lib.defenses import RIVALS
 from regen_lib.defenses import make as defend
 from regen_lib.defenses._shared.base import Defended, TrainingData
-from regen_lib.networks import load_network, save_network
+from regen_lib.networks import build, load_network, save_network
 from regen_lib.networks.blocks import Task, initialise
-from regen_lib.networks.vgg16 import vgg16
 from regen_lib.regeneration.calibration import calibrate
 from regen_lib.regeneration.synthesis import make as synthesize
 from regen_lib.regeneration.unit import regenerate, units
@@ -76,13 +75,7 @@ def main(folder: Path, *, pretended: bool) -> None:
         device = pretend.install()
         devices.best = lambda: device
     start(1)
-    save_network(
-        folder / "network.safetensors",
-        "vgg16",
-        initialise(vgg16(TASK, width=0.07, hidden=None), generator(1)),
-        TASK,
-        {"width": 0.07, "hidden": None},
-    )
+    save_network(folder / "network.safetensors", initialise(build("vgg16", TASK, width=0.07, hidden=None), generator(1)))
     network, seen = load_network(folder / "network.safetensors"), images()
     assert next(network.parameters()).device == torch.get_default_device()
     found: dict[str, object] = {}
@@ -105,7 +98,7 @@ def main(folder: Path, *, pretended: bool) -> None:
     for name in RIVALS:
         spec = {"options": MAPS.get(name, {}), "training": EXTRA.get(name, {}), "recipe": None if name in TRAINED else recipe}
         built_on = made.get("prn") if name == "prn_det" else None
-        rival = made[name] = defend(name, network, spec, replace(training_data, built_on=built_on), seed=0)[0]
+        rival = made[name] = defend(name, network, spec, replace(training_data, built_on=built_on), seed=0)
         found[name] = [round(z, 3) for z in rival(bank.perturbations + 100).detach().flatten().tolist()]
     write_tensors(folder / "tensors.safetensors", "test", tensors)
     write_bytes(folder / "found.json", json.dumps(found).encode())

@@ -12,7 +12,7 @@ from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Bank, Threat, save_bank
 from regen_lib.core.seeding import generator
 from regen_lib.core.storage import weights_hash
-from regen_lib.defenses._shared.base import save_defense
+from regen_lib.defenses._shared.files import save_defense
 from regen_lib.defenses.jpeg import jpeg
 from regen_lib.networks import build, load_network, save_network
 from regen_lib.networks.blocks import Task, initialise
@@ -104,12 +104,14 @@ def build_study(data: Path) -> Known:
     labels = torch.where(torch.arange(COUNT) % 2 == 0, said(networks["one"], pixels), said(networks["two"], pixels))
     images, banks = Images(pixels, labels), {}
     for place, (name, network) in enumerate(networks.items()):
-        save_network(data / "networks" / f"{name}.safetensors", "vgg16", network, TASK, OPTIONS)
+        save_network(data / "networks" / f"{name}.safetensors", network)
         networks[name] = network = load_network(data / "networks" / f"{name}.safetensors")
         for seed, (bank, (norm, xi, count)) in enumerate(BANKS.items(), start=100 * place):
             banks[name, bank] = bank_of(network, name, bank, norm, xi, count, seed)
             save_bank(data / "banks" / "made" / name / f"{bank}.safetensors", banks[name, bank])
-        save_defense(data / "defenses" / "jpeg" / f"{name}.safetensors", "jpeg", jpeg(network, quality=20), {"quality": 20})
+        compressed = jpeg(network, quality=20)
+        compressed.made = ("jpeg", {"quality": 20})
+        save_defense(data / "defenses" / "jpeg" / f"{name}.safetensors", compressed)
         for seed, (variant, (count, ratio)) in enumerate(UNITS.items()):
             save_variant(data, name, network, variant, count, ratio, seed)
         for defense in ("undefended", "ours", "hardened"):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 import torch
@@ -199,8 +200,12 @@ def test_defend_by_name(network: nn.Module, images: rl.Images) -> None:
     [
         ("jepg", {}, "defense 'jepg' is unknown: choose one of"),
         ("jpeg", {"qualty": 3}, "jpeg has no option qualty: choose from quality"),
-        ("adversarial_training", {"recipe": RECIPE}, "adversarial_training needs epsilon: give"),
-        ("adversarial_training", {"epsilon": 8.0}, "adversarial_training needs recipe"),
+        ("adversarial_training", {"recipe": RECIPE}, "adversarial_training: training.epsilon is missing: give"),
+        (
+            "adversarial_training",
+            {"epsilon": 8.0},
+            "adversarial_training: recipe is None: adversarial_training is trained: give it a recipe",
+        ),
         ("feature_norm_clipping", {}, "feature_norm_clipping needs layers"),
         ("prn_det", {}, "set built_on to"),
     ],
@@ -208,3 +213,22 @@ def test_defend_by_name(network: nn.Module, images: rl.Images) -> None:
 def test_defend_names_what_is_wrong(network: nn.Module, images: rl.Images, name: str, options: dict[str, object], said: str) -> None:
     with pytest.raises(rl.StudyError, match=said):
         rl.defend(name, network, images, bank(torch.ones(1, *TASK.shape)), **options)
+
+
+def test_what_was_defended_is_kept_and_found_again(tmp_path: Path, network: nn.Module, images: rl.Images) -> None:
+    v, x = bank(torch.ones(2, *TASK.shape)), images.pixels.float()
+    prn = rl.defend("prn", network, images, v, recipe=RECIPE, maps=4, blocks=1)
+    rl.save_network(tmp_path / "network.safetensors", network)
+    rl.save_defense(tmp_path / "prn.safetensors", prn)
+    again = rl.load_network(tmp_path / "network.safetensors")
+    found = rl.load_defense(tmp_path / "prn.safetensors", again)
+    assert torch.equal(found(x), prn(x))
+    rl.save_defense(tmp_path / "again.safetensors", found)
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "prn.safetensors").read_bytes()
+    with pytest.raises(rl.StudyError, match="it holds prn, not jpeg"):
+        rl.load_defense(tmp_path / "prn.safetensors", again, "jpeg")
+    with pytest.raises(rl.StudyError, match="Sequential is no defence that defend.. made"):
+        rl.save_defense(tmp_path / "other.safetensors", network)
+    with pytest.raises(rl.StudyError, match="Linear was not made by networks.build"):
+        rl.save_network(tmp_path / "other.safetensors", nn.Linear(2, 2))
+    assert not (tmp_path / "other.safetensors").exists()

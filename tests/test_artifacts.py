@@ -42,7 +42,7 @@ def test_bank_round_trip(tmp_path: Path, network: nn.Module) -> None:
 
 def test_network_and_units_round_trip(tmp_path: Path, images: Images) -> None:
     network = initialise(build("vgg16", TASK, **OPTIONS), torch.Generator().manual_seed(0))
-    save_network(tmp_path / "n.safetensors", "vgg16", network, TASK, OPTIONS)
+    save_network(tmp_path / "n.safetensors", network)
     loaded = load_network(tmp_path / "n.safetensors")
     assert weights_hash(loaded) == weights_hash(network)
     assert not any(p.requires_grad for p in loaded.parameters())
@@ -104,7 +104,7 @@ def test_files_that_are_no_artifacts(tmp_path: Path, network: nn.Module) -> None
     path = tmp_path / "n.safetensors"
     with pytest.raises(StudyError, match="is missing: run what makes it first"):
         load_network(path)
-    save_network(path, "vgg16", network, TASK, OPTIONS)
+    save_network(path, network)
     whole = path.read_bytes()
     for size in (0, 4, 200, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])

@@ -18,7 +18,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images, load_images, save_images
 from regen_lib.core.perturbations import Bank, Threat, load_bank, load_perturbations, save_bank, save_perturbations
 from regen_lib.core.storage import read_tensors, weights_hash, write_tensors
-from regen_lib.defenses._shared.base import load_defense, save_defense
+from regen_lib.defenses._shared.files import load_defense, save_defense
 from regen_lib.defenses.prn import prn
 from regen_lib.networks import load_network, save_network
 from regen_lib.regeneration.files import load_units, save_units
@@ -35,22 +35,23 @@ def artifacts(tmp_path: Path, network: torch.nn.Module, images: Images) -> dict[
     """One file of each kind, and how it is read."""
     paths = {kind: tmp_path / f"{kind}.safetensors" for kind in KINDS}
     v = draw(3, *TASK.shape).clamp(-3, 3)
-    save_network(paths["network"], "vgg16", network, TASK, OPTIONS)
+    save_network(paths["network"], network)
     save_bank(paths["bank"], Bank(v, Threat(torch.inf, 3.0), "uap", "vgg16", weights_hash(network), 0, (0.5,) * 3))
     save_perturbations(paths["perturbations"], v, method="paper")
     save_images(paths["images"], {"train": images, "test": images.first(5)})
     layers = ["conv1_1", "conv3_1"]
     defended = regenerate(network, layers, ratio=0.5, generator=rng())
     save_units(paths["units"], defended, network=network, layers=layers, ratio=0.5, width=1.0)
-    options = {"channels": 1, "maps": 2, "blocks": 1}
-    save_defense(paths["defense"], "prn", prn(network, **options), options)
+    rectified = prn(network, **(options := {"channels": 1, "maps": 2, "blocks": 1}))
+    rectified.made = ("prn", options)
+    save_defense(paths["defense"], rectified)
     reads: dict[str, Load] = {
         "network": load_network,
         "bank": load_bank,
         "perturbations": load_perturbations,
         "images": load_images,
         "units": lambda path: load_units(path, network),
-        "defense": lambda path: load_defense(path, "prn", network, prn),
+        "defense": lambda path: load_defense(path, network, "prn"),
     }
     for kind in KINDS:
         reads[kind](paths[kind])
@@ -63,7 +64,7 @@ def refused(path: Path, read: Load) -> str:
         read(path)
     message = str(caught.value)
     assert str(path) in message
-    assert any(remedy in message for remedy in ("dvc repro", "run what makes it first", "cannot be read"))
+    assert any(remedy in message for remedy in ("delete it and make it again", "run what makes it first", "cannot be read"))
     assert len(message) < 1000
     return message
 

@@ -266,9 +266,10 @@ def test_what_is_written_is_checked(raw: Path, tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"counts": {"train": 16, "test": 0}}, r"16 images asked for as train, 15 are left"),
+        ({"counts": {"train": 16, "test": None}}, r"16 images asked for as train, 15 are left"),
         ({"counts": {"train": 6}}, r"counts is \{'train': 6\}: give train, test"),
         ({"counts": {"train": -1, "test": 3}}, r"-1 images as train"),
+        ({"counts": {"train": 6, "test": 0}}, r"0 images as test: give 1 or more, or null for all that are left"),
         ({"trees": {**TREES, "test": "none"}}, r"none is missing"),
         ({"trees": {"train": "all"}}, r"trees is \{'train': 'all'\}: give train, validation, test"),
         ({"classes": "short.json"}, r"1 folders are no known class, n03"),

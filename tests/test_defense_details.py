@@ -68,7 +68,7 @@ def test_usual_norms_are_of_the_first_thousand_images(network: nn.Module, images
     assert CALIBRATION == 1000
     many = Images(torch.cat([images.pixels.repeat(20, 1, 1, 1), images.pixels[:40], images.pixels * 0]), images.labels.repeat(22)[:1048])
     plain = TrainingData(many, training_data.bank, training_data.layers)
-    defended, _ = defenses.make("feature_norm_clipping", network, {"options": {"alpha": 1.1}}, plain, seed=0)
+    defended = defenses.make("feature_norm_clipping", network, {"options": {"alpha": 1.1}}, plain, seed=0)
     x = many.pixels[:1000].float()
     norms = network.conv1_1(network.normalize(x)).norm(dim=1)
     assert float(defended.clipped.conv1_1.usual) == pytest.approx(float(norms.mean()), rel=1e-4)

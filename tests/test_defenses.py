@@ -14,8 +14,10 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.storage import read_tensors, weights_hash
-from regen_lib.defenses._shared.base import Defended, TrainingData, save_defense
+from regen_lib.defenses._shared.base import Defended, TrainingData
+from regen_lib.defenses._shared.files import save_defense
 from regen_lib.defenses._shared.retraining import Retrained
+from regen_lib.study.defended import load_defended
 
 WIDE = Threat(math.inf, 60.0, 1.0)
 RECIPE = {"epochs": 2, "rate": 2e-3, "batch": 8, "optimizer": "adamw", "schedule": "cycle"}
@@ -36,10 +38,10 @@ SPECS: dict[str, dict[str, Any]] = {
 TRANSFORMS = ("jpeg", "feature_distillation", "pixel_deflection")
 
 
-def made(name: str, network: nn.Module, training_data: TrainingData) -> tuple[Defended, dict[str, Any]]:
+def made(name: str, network: nn.Module, training_data: TrainingData) -> Defended:
     """The defence of that row, built upon the one that it names."""
     built_on = SPECS[name].get("built_on")
-    ready = replace(training_data, built_on=made(built_on, network, training_data)[0]) if built_on else training_data
+    ready = replace(training_data, built_on=made(built_on, network, training_data)) if built_on else training_data
     return defenses.make(name, network, SPECS[name], ready, seed=0)
 
 
@@ -53,26 +55,26 @@ def test_a_defence_is_made_kept_and_found_again(
 ) -> None:
     frozen, x = weights_hash(network), images.pixels[:6].float()
     before = network(x)
-    defended, options = made(name, network, training_data)
+    defended = made(name, network, training_data)
     assert weights_hash(network) == frozen
     assert not defended.training
     assert not any(parameter.requires_grad for parameter in defended.parameters())
     path = tmp_path / "defenses" / name / "vgg16.safetensors"
-    save_defense(path, name, defended, options)
-    again, _ = made(name, network, training_data)
-    save_defense(tmp_path / "again.safetensors", name, again, options)
+    save_defense(path, defended)
+    again = made(name, network, training_data)
+    save_defense(tmp_path / "again.safetensors", again)
     assert path.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
     assert not any(key.startswith("network.") for key in read_tensors(path, "defense")[0])  # the frozen network is kept once
-    loaded = defenses.build(name, network, tmp_path, "vgg16")
+    loaded = load_defended(tmp_path, "vgg16", name, network)
     assert torch.equal(loaded(x), again(x))
     assert torch.equal(network(x), before)
     with torch.no_grad():
         network.conv1_1.weight += 1e-3
     with pytest.raises(StudyError, match="for other weights"):
-        defenses.build(name, network, tmp_path, "vgg16")
+        load_defended(tmp_path, "vgg16", name, network)
     path.rename(tmp_path / "defenses" / name / "other.safetensors")
     with pytest.raises(StudyError, match="is missing"):
-        defenses.build(name, network, tmp_path, "vgg16")
+        load_defended(tmp_path, "vgg16", name, network)
 
 
 def test_unknown_defences_and_settings(network: nn.Module, training_data: TrainingData) -> None:
@@ -84,7 +86,7 @@ def test_unknown_defences_and_settings(network: nn.Module, training_data: Traini
         defenses.make("hgd", network, {**SPECS["hgd"], "training": {"guide": "pixels"}}, training_data, seed=0)
     with pytest.raises(StudyError, match="takes its rectifier from a trained PRN: set built_on to defenses/prn"):
         defenses.make("prn_det", network, SPECS["prn_det"], training_data, seed=0)
-    wide, _ = defenses.make("prn", network, {**SPECS["prn"], "options": {"maps": 8, "blocks": 1}}, training_data, seed=0)
+    wide = defenses.make("prn", network, {**SPECS["prn"], "options": {"maps": 8, "blocks": 1}}, training_data, seed=0)
     with pytest.raises(StudyError, match="differ in maps or blocks"):
         defenses.make("prn_det", network, SPECS["prn_det"], replace(training_data, built_on=wide), seed=0)
 
@@ -92,7 +94,7 @@ def test_unknown_defences_and_settings(network: nn.Module, training_data: Traini
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_gradients_pass_straight_through(network: nn.Module, images: Images, training_data: TrainingData, name: str) -> None:
     """BPDA: the gradient at x is that of the network at the transformed image."""
-    defended, _ = defenses.make(name, network, SPECS[name], training_data, seed=0)
+    defended = defenses.make(name, network, SPECS[name], training_data, seed=0)
     x = images.pixels[:4].float().requires_grad_()
     state = defended.rng.get_state() if name == "pixel_deflection" else None
     (gradient,) = torch.autograd.grad(defended(x).square().sum(), x)
@@ -107,7 +109,7 @@ def test_gradients_pass_straight_through(network: nn.Module, images: Images, tra
 
 
 def test_own_is_what_is_trained(network: nn.Module, training_data: TrainingData) -> None:
-    counts = {name: defenses.make(name, network, SPECS[name], training_data, seed=0)[0].trained() for name in (*TRANSFORMS, "hgd")}
+    counts = {name: defenses.make(name, network, SPECS[name], training_data, seed=0).trained() for name in (*TRANSFORMS, "hgd")}
     whole = sum(p.numel() for p in network.parameters())
     retrained = Retrained(network)
     assert [counts[name] for name in TRANSFORMS] == [0, 0, 0]

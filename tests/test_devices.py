@@ -111,8 +111,7 @@ def test_fewer_large_images_at_once_on_a_cpu(side: int, most: int, expected: int
 def test_memory_formats_give_the_same_predictions(
     network: nn.Module, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"width": 0.07, "stem": 1, "hidden": None, "batch_norm": True}
-    save_network(tmp_path / "network.safetensors", "vgg16", network, TASK, options)
+    save_network(tmp_path / "network.safetensors", network)
     weights = regenerate(network, layers := ["conv1_2", "conv3_1"], generator=rng()).state_dict()
     found, layouts = [], []
     for name, layout in devices.FORMATS.items():

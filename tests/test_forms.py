@@ -180,7 +180,7 @@ def test_defences_see_through_a_relu_in_place(name: str) -> None:
     found = []
     for form in (network, FORMS["ReLU in place"](network)):
         training_data = TrainingData(Images(PIXELS, torch.arange(16) % 5), BANK, ("1", "3"))
-        defended, _ = defenses.make(name, form, DEFENSES[name], training_data, seed=0)
+        defended = defenses.make(name, form, DEFENSES[name], training_data, seed=0)
         found.append(torch.cat(list(logits(defended, PIXELS))))
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
 
@@ -199,4 +199,4 @@ def test_defences_say_what_a_network_lacks(name: str, network: nn.Module, said: 
     spec = DEFENSES.get(name, {"training": options, "recipe": {"epochs": 1, "rate": 0.01, "batch": 8}})
     training_data = TrainingData(Images(PIXELS, torch.arange(16) % 5), BANK, ("0",))
     with pytest.raises(StudyError, match=said):
-        predict(defenses.make(name, network, spec, training_data, seed=0)[0], PIXELS)
+        predict(defenses.make(name, network, spec, training_data, seed=0), PIXELS)

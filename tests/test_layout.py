@@ -9,7 +9,8 @@ import pytest
 from tests.repository import REPOSITORY
 
 PACKAGE = REPOSITORY / "regen_lib"
-HARNESS = ("papermill", "pydantic", "dvc", "nbformat", "yaml", "matplotlib", "seaborn", "jupyter")
+HARNESS = ("papermill", "pydantic", "dvc", "nbformat", "nbclient", "yaml", "matplotlib", "seaborn", "jupyter")
+HARNESS += ("jupyter_client", "ipykernel", "ipywidgets", "networkx", "psutil")
 
 
 def module_of(path: Path) -> str:

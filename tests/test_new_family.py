@@ -56,7 +56,7 @@ network = initialise(build("lenet", task, width=4), generator(0, "weights", "len
 before = network(pixels.float())
 rl.fit(network, [network], images, rl.Recipe(epochs=1, rate=0.01, batch=8), seed=0, name="lenet")
 assert not network(pixels.float()).equal(before)
-save_network(Path("lenet.safetensors"), "lenet", network, task, {"width": 4})
+save_network(Path("lenet.safetensors"), network)
 loaded = rl.load_network(Path("lenet.safetensors"))
 assert loaded.family == "lenet"
 assert torch.allclose(loaded(pixels.float()), network(pixels.float()), atol=1e-5)

@@ -120,7 +120,7 @@ def test_the_command_evaluates_a_folder(tmp_path: Path, capsys: pytest.CaptureFi
         write(tmp_path / "released" / name, CASES[case][2](plane(224, CASES[case][1])))
     task = Task((3, 224, 224), 4, (120.0,) * 3, (60.0,) * 3)
     network = initialise(build("squeezenet", task), torch.Generator().manual_seed(0))
-    save_network(tmp_path / "n.safetensors", "squeezenet", network, task, {})
+    save_network(tmp_path / "n.safetensors", network)
     pixels = torch.randint(0, 256, (6, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     save_images(tmp_path / "i.safetensors", {"test": Images(pixels, torch.arange(6) % 4)})
     arguments = ["--network", str(tmp_path / "n.safetensors"), "--images", str(tmp_path / "i.safetensors"), "--count", "5"]

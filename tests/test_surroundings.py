@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.origin import MAKERS, remedy
+from regen_lib.core.origin import MAKERS, remedy, renewal
 from regen_lib.study import surroundings
 from tests.pipeline import dependencies, stages
 from tests.repository import REPOSITORY
@@ -74,3 +74,10 @@ def test_the_makers_are_those_of_the_pipeline() -> None:
     assert making - set(named) == {
         "filter_norms", "noise_masking", "evaluation", "generalization", "secondary", "comparison", *(making & {"real_images"}),
     }  # fmt: skip
+
+
+def test_a_damaged_file_of_a_study_is_made_by_its_stage_and_any_other_by_its_maker() -> None:
+    assert renewal(Path("elsewhere/mine.safetensors")) == "delete it and make it again"
+    assert renewal(Path("data/networks/vgg16.safetensors")).startswith(
+        "delete it, `python -m regen_lib.study repro networks` makes it (if it"
+    )

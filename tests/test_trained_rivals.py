@@ -28,7 +28,7 @@ def test_hgd_starts_as_the_network_and_learns_its_logits(network: nn.Module, ima
     by_hand = (network(noise(x, rng(3))) - network(x)).abs().mean()
     assert float(loss(fresh, noise, "logits", x, torch.zeros(0), rng(3))) == pytest.approx(float(by_hand), rel=1e-4)
     long = {**SPECS["hgd"], "recipe": {**RECIPE, "epochs": 30}, "training": {"probability": 1.0}}
-    trained, _ = defenses.make("hgd", network, long, training_data, seed=0)
+    trained = defenses.make("hgd", network, long, training_data, seed=0)
     assert float(loss(trained, noise, "logits", x, torch.zeros(0), rng(3))) < 0.8 * float(by_hand)
 
 
@@ -38,7 +38,7 @@ def test_prn_learns_the_clean_prediction(network: nn.Module, images: Images, tra
         Images(images.pixels, (network(images.pixels.float()).argmax(1) + 1) % 4), training_data.bank, training_data.layers
     )
     spec = {"options": {"maps": 8, "blocks": 1}, "recipe": {**RECIPE, "epochs": 60, "rate": 5e-3}}
-    defended, _ = defenses.make("prn", network, spec, wrong, seed=0)
+    defended = defenses.make("prn", network, spec, wrong, seed=0)
     x = images.pixels.float()
     assert float((defended(x).argmax(1) == network(x).argmax(1)).float().mean()) > 0.7
 
@@ -135,7 +135,7 @@ def test_democratic_training_may_keep_the_statistics_of_batch_normalisation(
 ) -> None:
     """Scale and shift are trained either way; what is kept is what a plain network's file holds."""
     spec = {**SPECS["democratic_training"], "training": {"epsilon": 8, "settled": settled}}
-    defended, _ = defenses.make("democratic_training", network, spec, training_data, seed=0)
+    defended = defenses.make("democratic_training", network, spec, training_data, seed=0)
     before, after = network.state_dict(), defended.own()[0].state_dict()
     assert list(before) == list(after)
     changed = {key.rpartition(".")[2] for key in before if not torch.equal(before[key], after[key])}

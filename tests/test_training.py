@@ -140,7 +140,8 @@ def test_an_epoch_sees_every_image_once(images: Images) -> None:
         ({"rate": 1e30, "batch": 16}, "lower the rate"),
         ({"images": 49, "batch": 16}, "49 images asked for"),
         ({"images": 15, "batch": 16}, "an epoch takes at least one batch"),
-        ({"crop": -1}, "crop is -1: give a whole number, 0 or more"),
+        ({"crop": -1}, "crop is -1: give a whole number, 1 or more, or null"),
+        ({"crop": 0}, "crop is 0: give a whole number, 1 or more, or null"),
     ],
 )
 def test_recipes_that_cannot_work(network: nn.Module, images: Images, recipe: dict[str, object], said: str) -> None:

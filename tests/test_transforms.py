@@ -104,7 +104,7 @@ def test_clipped_norms_by_hand() -> None:
 
 
 def test_usual_norms_are_those_of_clean_images(network: nn.Module, images: Images, training_data: TrainingData) -> None:
-    defended, _ = defenses.make("feature_norm_clipping", network, {"options": {"alpha": 100.0}}, training_data, seed=0)
+    defended = defenses.make("feature_norm_clipping", network, {"options": {"alpha": 100.0}}, training_data, seed=0)
     x = images.pixels.float()
     normal = network.normalize(x) if hasattr(network, "normalize") else x
     first = float(network.conv1_1(normal).norm(dim=1).mean())
@@ -122,8 +122,8 @@ def test_detector_features_by_hand() -> None:
 
 
 def test_only_detected_images_are_rectified(network: nn.Module, images: Images, training_data: TrainingData) -> None:
-    alone, _ = made("prn", network, training_data)
-    defended, _ = made("prn_det", network, training_data)
+    alone = made("prn", network, training_data)
+    defended = made("prn_det", network, training_data)
     assert isinstance(defended, DetectingPRN)
     weights = {key: tensor for key, tensor in defended.state_dict().items() if key.startswith("rectifier.")}
     assert weights

@@ -1,5 +1,7 @@
 """GAP (Poursaeed et al., CVPR 2018): a residual generator turns one fixed noise image into a perturbation."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 import torch
@@ -38,30 +40,41 @@ def gap(
     """
     parts = split(pixels, count)
     clean = predictions(network, parts)
+    objective = partial(generator_loss, network, loss=loss, towards=towards)
     v, runs = torch.zeros(count, *pixels.shape[1:]), []
     for k in (progress := tqdm(range(count), desc="gap")):
         rng = generator(seed, "gap", k)
-        noise = torch.rand(1, *pixels.shape[1:], generator=rng)
-        maker = residual_generator((noise.shape[1], noise.shape[2], noise.shape[3]))
-        seeded(maker, rng)
-        optimizer = torch.optim.Adam(maker.parameters(), lr=rate, betas=(0.5, 0.999))
         best: list[float] = []
-        while len(best) < passes and max(best, default=0) < threat.target:
-            for chosen in torch.randperm(parts.shape[1], generator=rng).split(batch):
-                optimizer.zero_grad()
-                generator_loss(network, as_input(parts, k, chosen), threat.at_full_norm(maker(noise)), loss, towards).backward()
-                optimizer.step()
-            with torch.no_grad():
-                made = threat.at_full_norm(maker(noise))
+        for made in generated(parts, k, objective, threat, rng, batch=batch, rate=rate):
             (ratio,) = member_fooling(network, parts[k : k + 1], clean[k : k + 1], made, [0])
             if ratio >= max(best, default=0):
                 v[k] = made[0]
             best.append(max([ratio, *best]))
             progress.set_postfix(fooling=f"{best[-1]:.2f}")
+            if len(best) == passes or best[-1] >= threat.target:
+                break
         runs.append(best)
     longest = max(len(best) for best in runs)
     history = [sum(best[min(i, len(best) - 1)] for best in runs) / count for i in range(longest)]
     return to_bank("gap", network, threat, v, [best[-1] for best in runs], history, seed)
+
+
+def generated(
+    parts: Tensor, k: int, objective: Callable[[Tensor, Tensor], Tensor], threat: Threat, rng: torch.Generator, *, batch: int, rate: float
+) -> Iterator[Tensor]:
+    """What a generator makes of its noise image, ``[1, C, H, W]`` at full norm, after each pass over the ``k``-th part of the images."""
+    noise = torch.rand(1, *parts.shape[2:], generator=rng)
+    maker = residual_generator((noise.shape[1], noise.shape[2], noise.shape[3]))
+    seeded(maker, rng)
+    optimizer = torch.optim.Adam(maker.parameters(), lr=rate, betas=(0.5, 0.999))
+    while True:
+        for chosen in torch.randperm(parts.shape[1], generator=rng).split(batch):
+            optimizer.zero_grad()
+            objective(as_input(parts, k, chosen), threat.at_full_norm(maker(noise))).backward()
+            optimizer.step()
+        with torch.no_grad():
+            made = threat.at_full_norm(maker(noise))
+        yield made
 
 
 def generator_loss(network: nn.Module, x: Tensor, v: Tensor, loss: str, towards: int | None) -> Tensor:

@@ -52,8 +52,7 @@ def nag(
             fool, differ = terms(network, as_input(images, chosen), labels[chosen], made, rng)
             (fool - diversity * differ).backward()
             optimizer.step()
-        with torch.no_grad():
-            made = threat.at_full_norm(maker.sample(count, rng))
+        made = threat.at_full_norm(maker.sample(count, rng).detach())
         ratios = member_fooling(network, parts, clean, made, range(count))
         if sum(ratios) >= sum(fooling):
             v, fooling = made, ratios

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
-from regen_lib.core.origin import remedy
+from regen_lib.core.origin import remedy, renewal
 from regen_lib.core.replacing import replace_bytes, replacing
 from regen_lib.core.wrappers import bare
 
@@ -31,7 +31,6 @@ OPENING = '{"sha256": "'  # how the metadata begin, the hash follows
 MARK = json.dumps(OPENING)[1:-1].encode()  # the same, as a JSON header quotes it
 SHOWN = 200  # characters of another library's message, which may quote a whole header
 LARGE = 2**20  # bytes: a file from this size on is hashed once a process
-REMEDY = "delete it and run `dvc repro` (if it comes back so, run the stage that makes it with `dvc repro --single-item --force`)"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -85,12 +84,14 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
             metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))
         found = {key: metadata.pop(key, None) for key in ("sha256", "format", "kind")}
     except (SafetensorError, OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
-        raise StudyError(f"{path} is truncated or no safetensors file ({str(error)[:SHOWN]}); nothing is unpickled: {REMEDY}") from error
+        raise StudyError(
+            f"{path} is truncated or no safetensors file ({str(error)[:SHOWN]}); nothing is unpickled: {renewal(path)}"
+        ) from error
     if (found["format"], found["kind"]) != (FORMAT, kind):
         said = f"kind {found['kind']!r} in format {found['format']!r}, expected kind {kind!r} in format {FORMAT!r}"
-        raise StudyError(f"{path}: {said}: {REMEDY}")
+        raise StudyError(f"{path}: {said}: {renewal(path)}")
     if found["sha256"] != checksum(path):
-        raise StudyError(f"{path} is damaged, its content is not what was written: {REMEDY}")
+        raise StudyError(f"{path} is damaged, its content is not what was written: {renewal(path)}")
     return tensors, metadata
 
 
@@ -116,9 +117,9 @@ def opened(path: Path, kind: str) -> Iterator[tuple[dict[str, Tensor], dict[str,
     try:
         yield tensors, metadata
     except StudyError as error:
-        raise StudyError(f"{path}: {error}: {REMEDY}") from error
+        raise StudyError(f"{path}: {error}: {renewal(path)}") from error
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise StudyError(f"{path} does not hold what a file of {kind} holds ({type(error).__name__}: {error}): {REMEDY}") from error
+        raise StudyError(f"{path} does not hold what a file of {kind} holds ({type(error).__name__}: {error}): {renewal(path)}") from error
 
 
 def checksum(path: Path) -> str:

@@ -27,7 +27,7 @@ def extent(source: str, validation: int, options: Mapping[str, Any]) -> Extent:
     if source in PUBLISHED:
         shape, train, test = PUBLISHED[source]
         return Extent(shape, {"train": train - validation, "validation": validation, "test": test})
-    counts = {split: options["counts"][split] or None for split in ("train", "test")}
+    counts = {split: options["counts"][split] for split in ("train", "test")}
     side = options.get("crop", Form.crop)
     return Extent((3, side, side), {**counts, "validation": validation})
 

@@ -41,8 +41,8 @@ class ImageFolder:
             if not isinstance(given, Mapping) or set(given) - {"others"} != set(expected):
                 raise StudyError(f"images.options.{key} is {given}: give {', '.join(expected)}")
         for split, count in {**self.counts, "validation": self.validation}.items():
-            if count is not None and (type(count) is not int or count < 0):
-                raise StudyError(f"images: {count!r} images as {split}: give a number, or null for all that are left")
+            if count is not None and (type(count) is not int or count < 1):
+                raise StudyError(f"images: {count!r} images as {split}: give 1 or more, or null for all that are left")
         for below in (*self.trees.values(), *([self.classes] if self.classes is not None else [])):
             if not isinstance(below, str) or Path(below).is_absolute() or ".." in Path(below).parts:
                 raise StudyError(f"images.options: {below!r} is not below images.raw, of which DVC sees each change: move it there")
@@ -82,7 +82,8 @@ class ImageFolder:
             tree = self.trees[split]
             if tree not in left:
                 left[tree] = (found := listing(self.raw / tree, known)).pick(balanced(found.classes, generator(self.seed, tree)))
-            count = counts.get(split) or len(left[tree])
+            asked = counts.get(split)
+            count = len(left[tree]) if asked is None else asked
             if count > len(left[tree]) or not count:
                 raise StudyError(f"{self.raw / tree}: {count} images asked for as {split}, {len(left[tree])} are left: lower the counts")
             plan[split], left[tree] = left[tree].pick(range(count)), left[tree].pick(range(count, len(left[tree])))

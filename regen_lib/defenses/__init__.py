@@ -27,6 +27,7 @@ UNITS = ("ours", "hardened")  # the paper's defence, its units as first trained 
 RIVALS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
 DEFENSES = ("undefended", *UNITS, *RIVALS)
 FILLED = ("layers", "shape", "channels", "size")  # options that come from the network and the images
+RUN = ("seed", "name")  # of a training: what the study fills in
 
 
 def find(name: str) -> ModuleType:
@@ -36,8 +37,8 @@ def find(name: str) -> ModuleType:
     return import_module(f"regen_lib.defenses.{name}")
 
 
-def make(name: str, network: "nn.Module", spec: Mapping[str, Any], data: "TrainingData", *, seed: int) -> "tuple[Defended, dict[str, Any]]":
-    """The defence that a row of params.yaml describes, ready for use, and the options that it was built with.
+def make(name: str, network: "nn.Module", spec: Mapping[str, Any], data: "TrainingData", *, seed: int) -> "Defended":
+    """The defence that a row of params.yaml describes, ready for use.
 
     ``options`` build it, ``training`` and ``recipe`` train it, ``data.built_on`` is the defence that it is built upon, if any. One
     that asks for ``layers``, ``shape``, ``channels`` or ``size`` gets the network's unit positions and the images' measures.
@@ -48,23 +49,30 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], data: "Traini
     for key, value, why in mistakes(name, spec):
         raise StudyError(f"{name}: {key} {why}" if value is ... else f"{name}: {key} is {value!r}: {why}")
     module = find(name)
-    builder = getattr(module, name)
     contract.images(data.images.pixels)
     contract.perturbations(data.bank.perturbations, data.images.pixels)
     contract.labels(data.images.labels, len(data.images), contract.network(network, data.images.pixels))
-    shape = list(data.images.pixels.shape[1:])
-    known = {"layers": list(data.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
-    asked = {key: value for key, value in known.items() if key in signature(builder).parameters}
-    if "size" in asked and shape[1] != shape[2]:
-        raise StudyError(f"{name} is defined on square images, these are {shape[1]} x {shape[2]}: crop them, or choose another defence")
-    options = {**asked, **spec.get("options", {})}
-    defended: Defended = builder(network, **options)
+    options = {**known(name, data), **spec.get("options", {})}
+    defended: Defended = getattr(module, name)(network, **options)
+    defended.made = (name, options)
     if hasattr(module, "train"):
         recipe = Recipe(**spec["recipe"]) if spec.get("recipe") else None
         label = f"{name} {defended.family}"
         module.train(defended, data, recipe, seed=seed, name=label, **spec.get("training", {}))
     defended.eval().requires_grad_(False)
-    return defended, options
+    return defended
+
+
+def known(name: str, data: "TrainingData") -> dict[str, Any]:
+    """Those of the options of a defence that the network's layers and the images say; :class:`StudyError` where they cannot be used."""
+    shape = list(data.images.pixels.shape[1:])
+    says = {"layers": list(data.layers), "shape": shape, "channels": shape[0], "size": shape[1]}
+    asked = {key: value for key, value in says.items() if key in signature(getattr(find(name), name)).parameters}
+    if "size" in asked and shape[1] != shape[2]:
+        raise StudyError(f"{name} is defined on square images, these are {shape[1]} x {shape[2]}: crop them, or choose another defence")
+    if "layers" in asked and not data.layers:
+        raise StudyError(f"{name} needs layers: give the convolutions whose features it protects")
+    return asked
 
 
 def mistakes(name: str, spec: Mapping[str, Any]) -> Iterator[declared.Mistake]:
@@ -77,7 +85,7 @@ def mistakes(name: str, spec: Mapping[str, Any]) -> Iterator[declared.Mistake]:
         if training or recipe:
             yield declared.Mistake("training" if training else "recipe", training or recipe, f"{name} is not trained: remove it")
         return
-    for key, value, why in declared.mistakes(module.train, training, ("seed", "name")):
+    for key, value, why in declared.mistakes(module.train, training, RUN):
         yield declared.Mistake(f"training.{key}", value, why)
     wanted = get_type_hints(module.train)["recipe"]
     if wanted is NoneType and recipe:
@@ -108,36 +116,17 @@ def defend(
 
     from regen_lib.defenses._shared.base import TrainingData
 
-    spec = {**sorted_out(name, options, layers, recipe), "recipe": asdict(recipe) if recipe else None}
-    return make(name, network, spec, TrainingData(images, bank, tuple(layers), built_on), seed=seed)[0]
+    spec = {**sorted_out(name, options), "recipe": asdict(recipe) if recipe else None}
+    return make(name, network, spec, TrainingData(images, bank, tuple(layers), built_on), seed=seed)
 
 
-def sorted_out(name: str, options: Mapping[str, Any], layers: Sequence[str], recipe: Recipe | None) -> dict[str, dict[str, Any]]:
-    """``options`` as those that build the defence and those that train it; :class:`StudyError` for unknown and missing ones."""
+def sorted_out(name: str, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """``options`` as a row of params.yaml has them: those that build the defence, and those that train it."""
     module = find(name)
-    builds = signature(getattr(module, name)).parameters
-    trains = signature(module.train).parameters if hasattr(module, "train") else {}
-    given = {"network", "shape", "channels", "size", "layers", "defended", "data", "recipe", "seed", "name"}
-    own = {key: p for key, p in {**builds, **trains}.items() if key not in given and p.kind is p.KEYWORD_ONLY}
-    if unknown := sorted(set(options) - set(own)):
-        raise StudyError(f"{name} has no option {', '.join(unknown)}: choose from {', '.join(own) or 'none, it has none'}")
-    missing = [key for key, p in own.items() if p.default is p.empty and key not in options]
-    missing += ["layers"] if "layers" in builds and not layers else []
-    missing += ["recipe"] if "recipe" in trains and trains["recipe"].annotation is Recipe and recipe is None else []
-    if missing:
-        raise StudyError(f"{name} needs {', '.join(missing)}: give defend() a value for each")
+    builds = declared.options(getattr(module, name)).keys() - set(FILLED)
+    trains = declared.options(module.train).keys() - set(RUN) if hasattr(module, "train") else set()
+    if unknown := sorted(options.keys() - builds - trains):
+        raise StudyError(
+            f"{name} has no option {', '.join(unknown)}: choose from {', '.join(sorted(builds | trains)) or 'none, it has none'}"
+        )
     return {kind: {key: options[key] for key in options if key in taken} for kind, taken in (("options", builds), ("training", trains))}
-
-
-def build(name: str, network: "nn.Module", data: Path, family: str) -> "nn.Module":
-    """The defence of that name on ``network``, from what the study's stages left in ``data``."""
-    if name == "undefended":
-        return network
-    if name in UNITS:
-        from regen_lib.regeneration.files import load_units
-
-        return load_units(data / "units" / name / f"{family}.safetensors", network)
-    module = find(name)
-    from regen_lib.defenses._shared.base import load_defense
-
-    return load_defense(data / "defenses" / name / f"{family}.safetensors", name, network, getattr(module, name))

@@ -45,23 +45,17 @@ def evaluate(
     (:class:`StudyError` where they differ). ``among``, some of the classes, adds the columns ``clean_among`` and ``among``: the
     share of a network's predictions that are one of these, without and with perturbation.
     """
-    means = means or {}
-    for over in means.values():
-        if len({(banks[name].threat.norm, banks[name].threat.xi) for name in over}) > 1:
-            raise StudyError(f"table {table}: a mean over {', '.join(over)}, which differ in norm or xi: average banks of one threat")
+    together = {name: one_threat(table, {attack: banks[attack] for attack in over}) for name, over in (means or {}).items()}
     truth = images.labels
     contract.images(images.pixels)
     for network in defended.values():
         contract.labels(truth, len(images), contract.network(network, images.pixels))
     rows: list[dict[str, Any]] = []
     for defense, network in tqdm(defended.items(), desc=f"table {table}, {family}", leave=False):
-        found: dict[str, Tensor] = {}
-        for name, bank in banks.items():
-            choice = draw(len(images), len(bank), generator(seed, "evaluation", name))
-            found[name] = predict(network, images.pixels, bank.perturbations, choice, clip=clip)
-        found |= {mean: torch.stack([found[name] for name in over], dim=1) for mean, over in means.items()}
+        found = under(network, banks, images.pixels, seed=seed, clip=clip)
+        found |= {mean: torch.stack([found[name] for name in over], dim=1) for mean, over in together.items()}
         for name, perturbed in found.items():
-            bank = banks[name if name in banks else next(iter(means[name]))]
+            bank = banks[name] if name in banks else next(iter(together[name].values()))
             cell = measure(clean["undefended"] == truth, clean[defense], perturbed, truth, metric)
             cell |= {"table": table, "network": family, "defense": defense, "attack": name, "attack_network": bank.network}
             cell |= {"norm": bank.threat.norm, "xi": bank.threat.xi, "clip": clip, "images": len(images), "seed": seed}
@@ -69,6 +63,19 @@ def evaluate(
                 cell |= {"clean_among": share(clean[defense], among), "among": share(perturbed, among)}
             rows.append(cell | {"metric": metric})
     return pd.DataFrame(rows, columns=[*COLUMNS, *(() if among is None else ("clean_among", "among"))])
+
+
+def one_threat(table: str, banks: Mapping[str, Bank]) -> Mapping[str, Bank]:
+    """``banks`` that a mean is taken over; :class:`StudyError` unless all have one norm and xi."""
+    if len({(bank.threat.norm, bank.threat.xi) for bank in banks.values()}) > 1:
+        raise StudyError(f"table {table}: a mean over {', '.join(banks)}, which differ in norm or xi: average banks of one threat")
+    return banks
+
+
+def under(network: nn.Module, banks: Mapping[str, Bank], pixels: Tensor, *, seed: int, clip: bool) -> dict[str, Tensor]:
+    """A network's predictions ``[N]`` under each bank, each image with a perturbation drawn from it."""
+    choices = {name: draw(len(pixels), len(bank), generator(seed, "evaluation", name)) for name, bank in banks.items()}
+    return {name: predict(network, pixels, bank.perturbations, choices[name], clip=clip) for name, bank in banks.items()}
 
 
 def share(predicted: Tensor, classes: Tensor) -> float:

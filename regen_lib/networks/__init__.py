@@ -36,14 +36,23 @@ def build(name: str, task: "Task", **options: Any) -> "nn.Module":
     check(builder(name), options, name=f"network {name}")
     network = builder(name)(task, **options)
     network.family = name  # type: ignore[assignment]  # banks and tables name it
+    network.made = (name, task, options)  # type: ignore[assignment]  # what save_network writes
     return network
 
 
-def save_network(path: Path, name: str, network: "nn.Module", task: "Task", options: dict[str, Any]) -> None:
-    """Write a network's weights with what :func:`regen_lib.networks.build` needs to build it again."""
-    from regen_lib.core.storage import write_tensors
+def save_network(path: Path | str, network: "nn.Module") -> None:
+    """Write the weights of a network that :func:`build` made, with what it needs to build it again.
 
-    write_tensors(path, "network", network.state_dict(), network=name, task=asdict(task), options=options)
+    :class:`StudyError` for any other network: keep that as you got it, ``torch.save(model.state_dict(), ...)`` for one.
+    """
+    from regen_lib.core.storage import write_tensors
+    from regen_lib.networks.blocks import Task
+
+    made: tuple[str, Task, dict[str, Any]] | None = getattr(network, "made", None)
+    if made is None:
+        raise StudyError(f"{type(network).__name__} was not made by networks.build: keep its state_dict with torch.save, as it came")
+    name, task, options = made
+    write_tensors(Path(path), "network", network.state_dict(), network=name, task=asdict(task), options=options)
 
 
 def load_network(path: Path | str) -> "nn.Module":

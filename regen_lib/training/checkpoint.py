@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError, StudyWarning
-from regen_lib.core.storage import check_finite, opened, read_tensors, write_tensors
+from regen_lib.core.storage import check_finite, read_tensors, write_tensors
 from regen_lib.training.identity import identity
 
 
@@ -40,34 +40,34 @@ class Checkpoint:
         if self.path is not None and self.path.is_dir():
             raise StudyError(f"{self.path} is a folder, where the training keeps its epochs: remove it")
         if self.path is not None and self.path.exists():
-            if reason := self.unusable(self.path):
+            try:
+                tensors, losses = self.kept(self.path)
+            except StudyError as reason:
                 warnings.warn(f"{self.path} is thrown away, the training starts anew: {reason}", StudyWarning, stacklevel=3)
                 self.remove()
             else:
-                with opened(self.path, "training") as (tensors, metadata):
-                    self.restore(tensors)
-                    self.losses = metadata["losses"]
+                self.restore(tensors)
+                self.losses = losses
 
-    def unusable(self, path: Path) -> str:
-        """Why this training cannot go on from what ``path`` keeps; nothing where it can."""
+    def kept(self, path: Path) -> tuple[dict[str, Tensor], list[float]]:
+        """The tensors and losses that ``path`` keeps; :class:`StudyError` says why this training cannot go on from them."""
         try:
             tensors, metadata = read_tensors(path, "training")
-        except StudyError:
-            return "the file is damaged or of another version"
-        kept = metadata.get("identity")
-        if not isinstance(kept, dict) or kept.keys() != self.identity.keys():
-            return "another version kept it"
-        if other := sorted(key for key, value in self.identity.items() if kept[key] != value):
-            return f"it was made with other {', '.join(other)}"
-        if not self.fits(tensors, metadata.get("losses")):
-            return "it does not hold what this training keeps"
-        try:
-            check_finite(tensors)
         except StudyError as error:
-            return str(error)
-        return "" if all(map(math.isfinite, metadata["losses"])) else "a loss is not finite"
+            raise StudyError("the file is damaged or of another version") from error
+        kept, losses = metadata.get("identity"), metadata.get("losses")
+        if not isinstance(kept, dict) or kept.keys() != self.identity.keys():
+            raise StudyError("another version kept it")
+        if other := sorted(key for key, value in self.identity.items() if kept[key] != value):
+            raise StudyError(f"it was made with other {', '.join(other)}")
+        if not isinstance(losses, list) or not self.fits(tensors, losses):
+            raise StudyError("it does not hold what this training keeps")
+        check_finite(tensors)
+        if not all(map(math.isfinite, losses)):
+            raise StudyError("a loss is not finite")
+        return tensors, losses
 
-    def fits(self, tensors: Mapping[str, Tensor], losses: object) -> bool:
+    def fits(self, tensors: Mapping[str, Tensor], losses: list[object]) -> bool:
         """Whether a file holds a loss for each epoch, all parts, an optimiser's state for every weight, and the generators' states."""
         wanted = {f"part|{key}": tensor for key, tensor in self.parts.state_dict().items()}
         wanted |= {"rng": self.rng.get_state(), "dropout": torch.get_rng_state()}
@@ -78,8 +78,7 @@ class Checkpoint:
         kinds = {key.rpartition("|")[2] for key in momenta}
         expected = {f"momentum|{index}|{kind}": weight for index, weight in enumerate(weights) for kind in kinds}
         return (
-            isinstance(losses, list)
-            and bool(losses)
+            bool(losses)
             and all(type(loss) in (int, float) for loss in losses)
             and momenta.keys() == expected.keys()
             and all(tensor.shape in (expected[key].shape, ()) and tensor.dtype == expected[key].dtype for key, tensor in momenta.items())

@@ -48,42 +48,51 @@ def fit(
     afterwards.
     """
     trainable = list(trainable)
-    pixels = images.pixels
-    contract.images(pixels)
-    contract.labels(images.labels, len(images), contract.network(network, pixels))
+    contract.images(images.pixels)
+    contract.labels(images.labels, len(images), contract.network(network, images.pixels))
     if noise is not None:
-        contract.perturbations(noise.perturbations, pixels)
+        contract.perturbations(noise.perturbations, images.pixels)
+    each = images_an_epoch(images, recipe, name)
     objective = objective or partial(cross_entropy, torch.compile(network, mode=recipe.compile) if recipe.compile else network, noise)
     network.eval().requires_grad_(False)
     for part in trainable:
         part.train().requires_grad_(True)
-    rng = generator(seed, "fit", name)
-    each = len(images.first(recipe.images)) if recipe.images else len(images)
-    total = recipe.epochs * (each // recipe.batch)
-    if total == 0:
-        raise StudyError(f"{name}: {each} images are fewer than one batch of {recipe.batch}: use more images or a smaller batch")
-    processes.check_batch(recipe.batch)
-    optimizer = make_optimizer(trainable, recipe)
-    losses: list[float] = []
+    rng, optimizer = generator(seed, "fit", name), make_optimizer(trainable, recipe)
     with dropout_from(generator(seed, "dropout", name)):
         made_of = {"seed": seed, "settings": recipe, "images": images, "network": [network, trainable], "objective": objective}
         kept = Checkpoint(resume, name, made_of, trainable, optimizer, rng)
-        losses += kept.losses
+        losses = list(kept.losses)
         step = processes.averaged(trainable, partial(objective, rng=rng))
         for epoch in range(len(losses), recipe.epochs):
             batches = MiniBatches(images, each, recipe, rng)
-            rates = [rate_at(recipe, (epoch * len(batches) + step) / total) for step in range(len(batches))]
+            rates = [rate_at(recipe, at / (recipe.epochs * len(batches))) for at in range(epoch * len(batches), (epoch + 1) * len(batches))]
             progress = tqdm(batches, desc=f"{name} {epoch + 1}/{recipe.epochs}")
             with torch.autocast(torch.get_default_device().type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 losses.append(train_epoch(optimizer, progress, rates, step))
-            if not math.isfinite(losses[-1]):
-                raise StudyError(f"{name}: the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate ({recipe.rate})")
-            if not all(bool(p.isfinite().all()) for part in trainable for p in part.parameters()):
-                raise StudyError(f"{name}: a weight is no longer finite after epoch {epoch + 1}: lower the rate ({recipe.rate})")
+            check_epoch(losses, trainable, recipe, name)
             kept.save(losses)
     kept.remove()
     network.eval().requires_grad_(False)
     return losses
+
+
+def images_an_epoch(images: Images, recipe: Recipe, name: str) -> int:
+    """How many images an epoch sees; :class:`StudyError` where that is not a batch, or a batch is not a share for each process."""
+    each = len(images.first(recipe.images)) if recipe.images else len(images)
+    if each < recipe.batch:
+        raise StudyError(f"{name}: {each} images are fewer than one batch of {recipe.batch}: use more images or a smaller batch")
+    processes.check_batch(recipe.batch)
+    return each
+
+
+def check_epoch(losses: Sequence[float], trainable: Iterable[nn.Module], recipe: Recipe, name: str) -> None:
+    """After an epoch: :class:`StudyError` where its loss or a weight is not finite."""
+    what = f"the loss is {losses[-1]}"
+    if math.isfinite(losses[-1]):
+        if all(bool(p.isfinite().all()) for part in trainable for p in part.parameters()):
+            return
+        what = "a weight is no longer finite"
+    raise StudyError(f"{name}: {what} after epoch {len(losses)}: lower the rate ({recipe.rate})")
 
 
 def cross_entropy(network: Callable[[Tensor], Tensor], noise: Noise | None, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Lt
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.options import Amount, Count, Natural, check
+from regen_lib.core.options import Amount, Count, check
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Recipe:
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: Literal["default", "reduce-overhead"] | None = None
-    crop: Natural = 0
+    crop: Count | None = None
 
     def __post_init__(self) -> None:
         check(Recipe, vars(self), name="recipe")

@@ -13,22 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regen_lib import defenses
 from regen_lib.core.images import Images, load_images, save_images
 from regen_lib.core.perturbations import load_bank, load_perturbations, save_bank, save_perturbations
 from regen_lib.core.storage import read_tensors, write_tensors
-from regen_lib.defenses._shared.base import save_defense
+from regen_lib.defenses._shared.files import save_defense
 from regen_lib.defenses.prn import prn
 from regen_lib.networks import load_network, save_network
 from regen_lib.regeneration.files import load_units, save_units
 from regen_lib.regeneration.unit import regenerate
+from regen_lib.study.defended import load_defended
 from regen_lib.training import loop
 from regen_lib.training.loop import fit
 from regen_lib.training.recipe import Recipe
 from tests.faults import damages
 from tests.faults.damages import Spoil
 from tests.faults.fault import Fault, LeftoverError, expect
-from tests.suite import LAYERS, OPTIONS, TASK, bank_of, network_of
+from tests.suite import LAYERS, TASK, bank_of, network_of
 
 DATA = Path("data")
 NETWORK = DATA / "networks/net.safetensors"
@@ -71,7 +71,7 @@ def used_units() -> object:
 
 def used_defense() -> object:
     """What the network behind a rectifier says of images."""
-    defended = defenses.build("prn", network(), DATA, "net")
+    defended = load_defended(DATA, "net", "prn", network())
     return defended.state_dict(), defended(images().pixels.float())
 
 
@@ -106,7 +106,7 @@ def wholes() -> Mapping[Path, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         save_images(root / "data/images.safetensors", {"train": images(), "test": images().first(8)})
-        save_network(root / NETWORK, "vgg16", network_of(1, images().pixels), TASK, OPTIONS)
+        save_network(root / NETWORK, network_of(1, images().pixels))
         net = load_network(root / NETWORK)
         save_bank(root / "data/banks/uaps/net/uap.safetensors", bank_of(net, "net", "uap", math.inf, 60.0, 3, 1))
         save_perturbations(
@@ -114,8 +114,9 @@ def wholes() -> Mapping[Path, bytes]:
         )
         defended = regenerate(net, LAYERS, ratio=0.5, width=1.0, residual=0.3, generator=torch.Generator().manual_seed(2))
         save_units(root / "data/units/ours/net.safetensors", defended, network=net, layers=LAYERS, ratio=0.5, width=1.0)
-        options = {"channels": 1, "maps": 4, "blocks": 1}
-        save_defense(root / "data/defenses/prn/net.safetensors", "prn", prn(net, **options), options)
+        rectified = prn(net, **(options := {"channels": 1, "maps": 4, "blocks": 1}))
+        rectified.made = ("prn", options)
+        save_defense(root / "data/defenses/prn/net.safetensors", rectified)
         stopped_training(root / "data/training")
         return {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*.safetensors"))}
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from regen_lib import defenses
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import load_bank
 from regen_lib.core.storage import weights_hash
+from regen_lib.study.defended import load_defended
 from regen_lib.study.files import bank_file, units_file
 from regen_lib.training.loop import fit
 from tests.faults.artifacts import RECIPE, images, lay, network
@@ -121,7 +121,7 @@ def named_units(name: str, project: Path) -> None:
 def named_defense(name: str, project: Path) -> None:
     """A defence that there is not."""
     lay(project)
-    defenses.build(name, network(), Path("data"), "net")
+    load_defended(Path("data"), "net", name, network())
     expect(False, "built")
 
 

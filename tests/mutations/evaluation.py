@@ -77,7 +77,11 @@ MUTATIONS = (
         (f"{CROSS}::test_the_table_of_banks_by_hand",),
     ),
     Mutation(
-        "evaluation forgets to clip", EVALUATE, "choice, clip=clip)", "choice)", (f"{CROSS}::test_clipping_stands_beside_its_opposite",)
+        "evaluation forgets to clip",
+        EVALUATE,
+        "choices[name], clip=clip)",
+        "choices[name])",
+        (f"{CROSS}::test_clipping_stands_beside_its_opposite",),
     ),
     Mutation(
         "every bank draws alike",

@@ -47,8 +47,8 @@ MUTATIONS = (
     Mutation(
         "a kept NaN is taken up",
         "regen_lib/training/checkpoint.py",
-        "            check_finite(tensors)\n",
-        "            pass\n",
+        "        check_finite(tensors)\n",
+        "        pass\n",
         (f"{RESUME}::test_a_spoilt_epoch_is_thrown_away",),
     ),
     Mutation(

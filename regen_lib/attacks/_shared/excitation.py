@@ -66,8 +66,7 @@ def raise_activations(
     best = Best(threat.at_full_norm(v.detach()), threat.target, PATIENCE)
     with activations(network) as outputs:
         for step in (progress := tqdm(range(1, steps + 1), desc=attack)):
-            images = inputs(rng)
-            x = (images[None] + threat.project(v)[:, None]).flatten(0, 1)
+            x = (inputs(rng)[None] + threat.project(v)[:, None]).flatten(0, 1)
             network(x.contiguous(memory_format=memory_format()))
             optimizer.zero_grad()
             (-excitation(ran(outputs), objective, count).sum()).backward()
@@ -80,7 +79,5 @@ def raise_activations(
                     progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
                     if best.over:
                         break
-                for k in range(count):
-                    if halve(step, k, v[k]):
-                        v[k] /= 2
+                v /= torch.tensor([2.0 if halve(step, k, v[k]) else 1.0 for k in range(count)]).view(-1, 1, 1, 1)
     return best.bank(attack, network, threat, seed)

@@ -11,11 +11,11 @@ from regen_lib.core.images import Images
 from regen_lib.core.inference import predict
 from regen_lib.core.perturbations import Bank, load_bank
 from regen_lib.core.progress import tqdm
-from regen_lib.defenses import build
 from regen_lib.evaluation.banks import summarise
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
 from regen_lib.regeneration.files import load_units
+from regen_lib.study.defended import load_defended
 from regen_lib.study.files import bank_file, units_file
 
 ABLATION_RATIO = 0.5  # of the filters, while the number of units varies (Sec. 5.1)
@@ -38,11 +38,11 @@ class Suite:
 
     def defend(self, name: str) -> dict[str, nn.Module]:
         """Every defence on a network, the undefended one first."""
-        return {defense: build(defense, self.models[name], self.data, name) for defense in self.defenses}
+        return {defense: load_defended(self.data, name, defense, self.models[name]) for defense in self.defenses}
 
     def with_defense(self, name: str, defense: str) -> nn.Module:
         """A network with one defence, of the suite's or another."""
-        return self.defended[name].get(defense) or build(defense, self.models[name], self.data, name)
+        return self.defended[name].get(defense) or load_defended(self.data, name, defense, self.models[name])
 
     def clean_predictions(self, defended: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Each defended network's predictions on the test images as they are."""

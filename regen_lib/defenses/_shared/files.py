@@ -1,0 +1,41 @@
+"""Trained defences on disk."""
+
+from pathlib import Path
+
+from torch import nn
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.storage import fill, opened, weights_hash, write_tensors
+from regen_lib.defenses import find
+from regen_lib.defenses._shared.base import Defended
+
+
+def save_defense(path: Path | str, defended: Defended) -> None:
+    """Write what :func:`regen_lib.defend` made: what is the defence's own, its name, options and the hash of the network that it protects.
+
+    :class:`StudyError` for a module that it did not make.
+    """
+    if not isinstance(defended, Defended) or defended.made is None:
+        raise StudyError(f"{type(defended).__name__} is no defence that defend() made: save_units keeps units, save_network a network")
+    name, options = defended.made
+    tensors = {key: tensor for key, tensor in defended.state_dict().items() if not key.startswith("network.")}
+    write_tensors(Path(path), "defense", tensors, defense=name, options=options, network_hash=weights_hash(defended.network))
+
+
+def load_defense(path: Path | str, network: nn.Module, name: str | None = None) -> Defended:
+    """What :func:`save_defense` wrote, built around ``network`` and frozen.
+
+    :class:`StudyError` for a damaged file, one for other weights, or another defence than ``name``, where that is given.
+    """
+    with opened(Path(path), "defense") as (tensors, metadata):
+        found, options = metadata["defense"], metadata["options"]
+        if name not in (None, found):
+            raise StudyError(f"it holds {found}, not {name}")
+        if metadata["network_hash"] != weights_hash(network):
+            raise StudyError(f"{found} for other weights of the network")
+        defended: Defended = getattr(find(found), found)(network, **options)
+        defended.made = (found, options)
+        state = {key: tensor for key, tensor in defended.state_dict().items() if key.startswith("network.")}
+        fill(defended, {**tensors, **state})
+    defended.eval().requires_grad_(False)
+    return defended
