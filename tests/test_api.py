@@ -227,8 +227,8 @@ def test_what_was_defended_is_kept_and_found_again(tmp_path: Path, network: nn.M
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "prn.safetensors").read_bytes()
     with pytest.raises(rl.StudyError, match="it holds prn, not jpeg"):
         rl.load_defense(tmp_path / "prn.safetensors", again, "jpeg")
-    with pytest.raises(rl.StudyError, match="Sequential is no defence that defend.. made"):
+    with pytest.raises(rl.StudyError, match=r"Sequential is no defence that defend\(\) made"):
         rl.save_defense(tmp_path / "other.safetensors", network)
-    with pytest.raises(rl.StudyError, match="Linear was not made by networks.build"):
+    with pytest.raises(rl.StudyError, match=r"Linear was not made by networks\.build"):
         rl.save_network(tmp_path / "other.safetensors", nn.Linear(2, 2))
     assert not (tmp_path / "other.safetensors").exists()
