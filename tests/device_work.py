@@ -46,6 +46,7 @@ ATTACKS = {  # all but Singular Fool, whose forward-mode derivatives torch does 
     "gd_uap": {**RAISED, "prior": "data", "batch": 5},
 }
 TRAINED = {"prn_det": None, "jpeg": None, "pixel_deflection": None, "feature_distillation": None, "feature_norm_clipping": None}
+TRAINED |= {"dead_zone": None, "clamp": None, "median_filter": None, "gaussian_blur": None}
 EXTRA = {
     "adversarial_training": {"epsilon": 8.0, "steps": 2},
     "feature_denoising": {"epsilon": 8.0, "steps": 2},
@@ -55,6 +56,7 @@ EXTRA = {
     "prn_det": {"images": 40},
 }
 MAPS = {
+    "dead_zone": {"threshold": 61},
     "prn": {"maps": 4, "blocks": 1},
     "prn_det": {"maps": 4, "blocks": 1},
     "hgd": {"width": 2},

@@ -6,21 +6,40 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 from scipy.fft import dctn, idctn
 from skimage.restoration import denoise_wavelet
 from torch import nn
 
 from regen_lib import defenses
+from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.defenses._shared.base import TrainingData
+from regen_lib.defenses.clamp import clamp
+from regen_lib.defenses.dead_zone import dead_zone
 from regen_lib.defenses.feature_distillation import feature_distillation
 from regen_lib.defenses.feature_norm_clipping import Clipped
+from regen_lib.defenses.gaussian_blur import gaussian_blur
 from regen_lib.defenses.jpeg import jpeg
+from regen_lib.defenses.median_filter import median_filter
 from regen_lib.defenses.pixel_deflection import bayes_shrink, deflect, denoise, robust_map
 from regen_lib.defenses.prn_det import DetectingPRN
 from regen_lib.defenses.prn_det import features as log_dct
 from tests.conftest import draw, rng
 from tests.test_defenses import made
+
+
+def test_the_rules_are_scipys_and_numpys(network: nn.Module) -> None:
+    x = draw(3, 1, 9, 12).mul(90).add(100)
+    numbers = x.numpy()
+    torch.testing.assert_close(dead_zone(network, threshold=61).transform(x), torch.from_numpy(numbers * (numbers >= 61)))
+    torch.testing.assert_close(clamp(network).transform(x), torch.from_numpy(np.clip(numbers, 0, 255)))
+    medians = ndimage.median_filter(numbers, size=(1, 1, 3, 3), mode="mirror")
+    torch.testing.assert_close(median_filter(network).transform(x), torch.from_numpy(medians))
+    blurred = ndimage.gaussian_filter(numbers, sigma=(0, 0, 1.5, 1.5), mode="mirror", truncate=2.0)
+    torch.testing.assert_close(gaussian_blur(network, sigma=1.5).transform(x), torch.from_numpy(blurred), rtol=1e-4, atol=1e-3)
+    with pytest.raises(StudyError, match="window is 4: give an odd number"):
+        median_filter(network, window=4)
 
 
 def test_jpeg_is_pillows(network: nn.Module, images: Images) -> None:
