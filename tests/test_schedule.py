@@ -26,7 +26,7 @@ def plan() -> Plan:
 def test_the_longest_way_goes_first() -> None:
     made = plan()
     assert made.ready([]) == ["a"]
-    assert made.way("a") == 1 + 10 + 3
+    assert made.way["a"] == 1 + 10 + 3
     made.done.add("a")
     assert made.ready([]) == ["c", "b"]
     assert made.ready(["c"]) == ["b"]

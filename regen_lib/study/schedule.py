@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,15 @@ class Plan:
         """The stages that could start now, the one with the longest way to the end first."""
         begun = {*self.done, *self.failed, *running}
         free = [name for name in self.graph if name not in begun and self.done.issuperset(self.graph.predecessors(name))]
-        return sorted(free, key=lambda name: (-self.way(name), name))
+        return sorted(free, key=lambda name: (-self.way[name], name))
 
-    def way(self, name: str) -> float:
-        """Seconds from the start of a stage to the end of the last that needs it."""
-        return self.took(name) + max((self.way(after) for after in self.graph.successors(name)), default=0.0)
+    @cached_property
+    def way(self) -> Mapping[str, float]:
+        """Seconds from the start of each stage to the end of the last that needs it."""
+        found: dict[str, float] = {}
+        for name in reversed(list(nx.topological_sort(self.graph))):
+            found[name] = self.took(name) + max((found[after] for after in self.graph.successors(name)), default=0.0)
+        return found
 
     def took(self, name: str) -> float:
         """Seconds that a stage took last; where nobody knows, those of its siblings in the mean, or a minute."""
@@ -67,7 +72,7 @@ class Plan:
         """Seconds until all is done, ``running`` stages having begun at those times: what is left, ``jobs`` at once, or the longest way."""
         begun = {name: time.monotonic() - at for name, at in running.items()}
         left = [name for name in self.graph if name not in self.done and name not in self.failed]
-        ways = [max(0.0, self.way(name) - begun.get(name, 0.0)) for name in left]
+        ways = [max(0.0, self.way[name] - begun.get(name, 0.0)) for name in left]
         return max(sum(max(0.0, self.took(name) - begun.get(name, 0.0)) for name in left) / jobs, max(ways, default=0.0))
 
 
