@@ -106,7 +106,7 @@ def test_a_released_file_names_its_reader(suffix: str, package: str, tmp_path: P
         f"""
         from pathlib import Path
         from regen_lib.core.errors import StudyError
-        from regen_lib.released import read_array
+        from regen_lib.released.arrays import read_array
         Path("v{suffix}").write_bytes(b"an array")
         try:
             read_array(Path("v{suffix}"))

@@ -1,10 +1,12 @@
 """The authors' layouts, written as facts about their files say, read back as pixels."""
 
 import math
+import re
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.io import savemat
@@ -13,8 +15,12 @@ from torch import Tensor
 from regen_lib import released
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images, save_images
+from regen_lib.core.perturbations import Threat
 from regen_lib.networks import build, save_network
 from regen_lib.networks.blocks import Task, initialise
+from regen_lib.regeneration.files import save_units
+from regen_lib.regeneration.unit import regenerate
+from regen_lib.released.__main__ import main
 from tests.conftest import draw
 
 
@@ -46,11 +52,11 @@ CASES = {
     "UAP/CaffeNet/Linf_25/caffenet_adv_iter_1.h5": (224, 25, bgr_transposed, slice(0, 224)),
     "FFF/perturbation_caffenet_mean.npy": (227, 10, lambda v: v.permute(1, 2, 0)[None].numpy(), slice(1, 225)),
     "NAG/perturbation19.npy": (224, 10, lambda v: v.permute(1, 2, 0).numpy(), slice(0, 224)),
-    "SFool/alexnet_singular_uap_5_c3.h5": (227, 10, lambda v: v.numpy(), slice(1, 225)),
+    "SFool/alexnet_singular_uap_5_c3.h5": (227, 10, lambda v: v.flip(0).numpy(), slice(1, 225)),
     "GAP/res152_guided_GAP_epoch_10.h5": (300, 16, lambda v: v[None].numpy() / 16, slice(30, 254)),
     "GAP/res152_GAP_epoch_10.h5": (224, 16, lambda v: v[None].numpy() / 16, slice(0, 224)),
     "GUAP/resnet152_with_data.npy": (224, 15, lambda v: v.permute(1, 2, 0)[None].numpy() / 1.5, slice(0, 224)),
-    "sPGD/spgd_resnet152.h5": (224, 10, lambda v: v.numpy(), slice(0, 224)),
+    "sPGD/spgd_resnet152.h5": (224, 10, lambda v: v.flip(0).numpy(), slice(0, 224)),
     "precomputed/VGG-F.mat": (224, 10, lambda v: v.permute(2, 1, 0).numpy(), slice(0, 224)),
 }
 
@@ -59,17 +65,18 @@ CASES = {
 def test_layouts(tmp_path: Path, name: str) -> None:
     size, xi, store, cut = CASES[name]
     v = plane(size, xi)
-    found, threat = released.read_perturbation(write(tmp_path / name, store(v)))
-    assert (threat.norm, threat.xi) == (math.inf, xi)
-    torch.testing.assert_close(found, v[None, :, cut, cut], rtol=1e-5, atol=1e-5)
+    found = released.read_perturbation(write(tmp_path / name, store(v)))
+    assert (found.threat.norm, found.threat.xi) == (math.inf, xi)
+    assert found.why.startswith("the authors' script for")
+    torch.testing.assert_close(found.v, v[None, :, cut, cut], rtol=1e-5, atol=1e-5)
 
 
 def test_l2(tmp_path: Path) -> None:
     v = plane(224, 1)
     v = v / v.norm() * 2000
-    found, threat = released.read_perturbation(write(tmp_path / "UAP/CaffeNet/L_2/a.h5", bgr_transposed(v)))
-    assert (threat.norm, threat.xi) == (2, 2000)
-    torch.testing.assert_close(found[0], v)
+    found = released.read_perturbation(write(tmp_path / "UAP/CaffeNet/L_2/a.h5", bgr_transposed(v)))
+    assert (found.threat.norm, found.threat.xi) == (2, 2000)
+    torch.testing.assert_close(found.v[0], v)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,9 @@ def test_l2(tmp_path: Path) -> None:
         ("UAP/a.h5", np.full((3, 224, 224), 12.0), "norm 12, expected 10 or 15"),
         ("UAP/a.h5", np.full((224, 224, 3), 10.0), r"expected axes CWH"),
         ("NAG/a.npy", np.full((200, 200, 3), 10.0), r"224 pixels or more"),
-        ("mine/a.npy", np.full((224, 224, 3), 10.0), "whose layout is it"),
+        ("mine/a.npy", np.full((224, 224), 10.0), "in no folder named FFF, GAP, GUAP, NAG, SFool, UAP, precomputed, sPGD: give one"),
+        ("mine/a.npy", np.full((224, 224, 3), 10 / 255), "norm 0.03922, expected above 1 and at most 255, in pixels"),
+        ("mine/a.npy", np.zeros((224, 224, 3)), "norm 0, expected above 1"),
         ("NAG/a.npy", np.array([{}], object), "damaged or no .npy"),
         ("NAG/a.npy", np.full((224, 224, 3), "x"), "no .npy file of a perturbation"),
         ("NAG/a.npy", np.full((3, 3, 3), 10.0), "224 pixels or more"),
@@ -97,7 +106,7 @@ def test_matlab_7_3(tmp_path: Path) -> None:
     path.parent.mkdir()
     with h5py.File(path, "w", userblock_size=512) as file:
         file["r"] = v.permute(2, 1, 0).numpy().T
-    torch.testing.assert_close(released.read_perturbation(path)[0], v[None])
+    torch.testing.assert_close(released.read_perturbation(path).v, v[None])
 
 
 @pytest.mark.parametrize("name", ["precomputed/empty.mat", "precomputed/struct.mat", "UAP/group.h5", "UAP/empty.h5", "NAG/empty.npy"])
@@ -114,22 +123,60 @@ def test_files_without_an_array(tmp_path: Path, name: str) -> None:
         released.read_perturbation(path)
 
 
-def test_the_command_evaluates_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("UAP/CaffeNet/a_1.h5", "UAP/CaffeNet/a_2.h5", "GAP/b.h5"):
-        case = "GAP/res152_GAP_epoch_10.h5" if name.startswith("GAP") else "UAP/CaffeNet/caffenet_adv_iter_1.h5"
-        write(tmp_path / "released" / name, CASES[case][2](plane(224, CASES[case][1])))
-    task = Task((3, 224, 224), 4, (120.0,) * 3, (60.0,) * 3)
-    network = initialise(build("squeezenet", task), torch.Generator().manual_seed(0))
+@pytest.mark.parametrize(("axes", "first"), [((0, 1, 2), "CHW"), ((1, 2, 0), "HWC")])
+def test_anybodys_arrays(tmp_path: Path, axes: tuple[int, ...], first: str) -> None:
+    v = plane(224, 8)
+    found = released.read_perturbation(write(tmp_path / "mine/a.npy", v.permute(axes).numpy()))
+    torch.testing.assert_close(found.v, v[None])
+    assert (found.threat, str(found.layout)) == (Threat(math.inf, 8), f"{first}, RGB, times 1")
+    assert found.why == "its shape; RGB and pixels are assumed"
+    batch = released.read_perturbation(write(tmp_path / "mine/b.npy", v.permute(axes)[None].numpy()))
+    torch.testing.assert_close(batch.v, v[None])
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    """A folder with four files, two of them alike, a network that is almost constant, and images."""
+    v = plane(224, 10)
+    for name, each in {"a_1": v, "a_2": plane(224, 10).flip(1), "a_3": v + 0.001 * v.flip(2)}.items():
+        write(tmp_path / f"released/UAP/CaffeNet/{name}.h5", bgr_transposed(each / each.abs().max() * 10))
+    write(tmp_path / "released/GAP/b.h5", CASES["GAP/res152_GAP_epoch_10.h5"][2](plane(224, 16)))
+    network = initialise(build("squeezenet", Task((3, 224, 224), 4, (120.0,) * 3, (60.0,) * 3)), torch.Generator().manual_seed(0))
     save_network(tmp_path / "n.safetensors", network)
+    defended = regenerate(network, ["conv1"], ratio=0.5, generator=torch.Generator().manual_seed(1))
+    save_units(tmp_path / "u.safetensors", defended, network=network, layers=["conv1"], ratio=0.5, width=1.0)
     pixels = torch.randint(0, 256, (6, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    save_images(tmp_path / "i.safetensors", {"test": Images(pixels, torch.arange(6) % 4)})
-    arguments = ["--network", str(tmp_path / "n.safetensors"), "--images", str(tmp_path / "i.safetensors"), "--count", "5"]
-    assert released.main([str(tmp_path / "released"), *arguments]) == 0
+    with torch.no_grad():
+        labels = network.eval()(pixels.float()).argmax(1)
+    save_images(tmp_path / "i.safetensors", {"test": Images(pixels, labels)})
+    files = {"--network": "n.safetensors", "--images": "i.safetensors", "--units": "u.safetensors", "--table": "t.csv"}
+    return [str(tmp_path / "released"), *(word for key, name in files.items() for word in (key, str(tmp_path / name)))]
+
+
+def test_the_command_shows_what_it_read_and_evaluates_it(tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
     shown = capsys.readouterr().out
-    assert "released/UAP/CaffeNet, xi 10" in shown
-    assert "released/GAP, xi 16" in shown
-    assert released.main([str(tmp_path / "nothing"), *arguments]) == 2
-    assert "holds no .h5" in capsys.readouterr().err
-    save_images(tmp_path / "i.safetensors", {"test": Images(pixels[:, :1, :28, :28], torch.arange(6) % 4)})
-    assert released.main([str(tmp_path / "released"), *arguments]) == 2
-    assert "images of (1, 28, 28), but released perturbations are for (3, 224, 224)" in capsys.readouterr().err
+    assert "CWH, BGR, times 1  the authors' script for UAP" in shown
+    assert re.search(r"UAP/CaffeNet/a_3.h5 .* UAP/CaffeNet/a_1.h5\n", shown)
+    table = pd.read_csv(tmp_path / "t.csv")
+    attacks = ["released/GAP, xi 16", "released/UAP/CaffeNet, xi 10", "random signs, xi 10", "random signs, xi 16"]
+    assert table.attack.unique().tolist() == attacks
+    assert table.defense.unique().tolist() == ["undefended", "ours"]
+    assert (table.images == 6).all()
+    undefended = table[table.defense == "undefended"]
+    assert (undefended.clean_accuracy == 1).all()
+    assert ((undefended.accuracy + undefended.fooling_ratio - 1).abs() < 1e-4).all()  # all were right, so those fooled are those wrong
+
+
+def test_the_command_chooses_and_refuses(tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--only", "a_1", "a_2", "--count", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert "GAP" not in shown
+    assert "a_3" not in shown
+    assert main([*arguments, "--only", "FFF"]) == 2
+    assert "holds 4 files, none with FFF in its path" in capsys.readouterr().err
+    assert main([str(tmp_path / "nothing"), *arguments[1:]]) == 2
+    assert "holds no .h5, .npy, .mat file" in capsys.readouterr().err
+    save_images(tmp_path / "i.safetensors", {"test": Images(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), torch.arange(4))})
+    assert main(arguments) == 2
+    assert "images of (1, 28, 28), but these perturbations are for (3, 224, 224)" in capsys.readouterr().err

@@ -1,0 +1,59 @@
+"""An array of numbers from a file: ``.h5``, ``.npy`` or ``.mat``, of anybody, so nothing in it is believed before it is checked."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regen_lib.core.errors import StudyError
+from regen_lib.core.extras import need
+from regen_lib.weights._damage import damaged
+
+LARGEST = 2**24  # values of an array: those that were released have 200,000
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of an ``.h5`` (its key ``v``, or its only one), ``.npy`` or ``.mat`` (key ``r``) file; :class:`StudyError` for others."""
+    if not path.is_file():
+        raise StudyError(f"{path} is missing, or no file: download it again")
+    if path.suffix not in READERS:
+        raise StudyError(f"{path}: expected a {', '.join(READERS)} file")
+    try:
+        return np.asarray(READERS[path.suffix](path), dtype=np.float32)
+    except StudyError:
+        raise
+    except Exception as error:  # what scipy, h5py and NumPy raise for damage is not theirs to list
+        raise damaged(path, "a perturbation", error) from error
+
+
+def read_h5(path: Path) -> np.ndarray:
+    """The array ``v`` of an HDF5 file, or its only one."""
+    h5py = need("h5py", what="reading .h5 files", package="h5py", extra="weights")
+    with h5py.File(path) as file:
+        return whole(path, file["v" if "v" in file else next(iter(file))])
+
+
+def whole(path: Path, array: Any) -> np.ndarray:
+    """All of an array that is still on the disk, and may say that it is larger than any."""
+    if array.size > LARGEST:
+        raise StudyError(f"{path}: {array.size:,} values, a perturbation has at most {LARGEST:,}: download it again")
+    return np.array(array[()])
+
+
+def read_mat(path: Path) -> np.ndarray:
+    """The array ``r`` of a MATLAB file; in those of version 7.3 the axes lie the other way round."""
+    from regen_lib.weights import _matlab, matconvnet
+
+    if matconvnet.is_hdf5(path):
+        h5py = need("h5py", what="reading .mat files of version 7.3", package="h5py", extra="weights")
+        with h5py.File(path) as file:
+            return whole(path, file["r"]).T
+    return np.asarray(_matlab.load(path)["r"])
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a NumPy file; it is mapped first, as a header may ask for any memory."""
+    return whole(path, np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+READERS = {".h5": read_h5, ".mat": read_mat, ".npy": read_npy}
