@@ -138,9 +138,9 @@ def test_anybodys_arrays(tmp_path: Path, axes: tuple[int, ...], first: str) -> N
 def arguments(tmp_path: Path) -> list[str]:
     """A folder with four files, two of them alike, a network that is almost constant, and images."""
     v = plane(224, 10)
-    for name, each in {"a_1": v, "a_2": plane(224, 10).flip(1), "a_3": v + 0.001 * v.flip(2)}.items():
+    for name, each in {"a_1": v, "a_2": plane(224, 10).flip(1), "a_3": v + 0.001 * v.flip(0)}.items():
         write(tmp_path / f"released/UAP/CaffeNet/{name}.h5", bgr_transposed(each / each.abs().max() * 10))
-    write(tmp_path / "released/GAP/b.h5", CASES["GAP/res152_GAP_epoch_10.h5"][2](plane(224, 16)))
+    write(tmp_path / "released/GAP/b.h5", CASES["GAP/res152_GAP_epoch_10.h5"][2](plane(224, 16).flip(2)))
     network = initialise(build("squeezenet", Task((3, 224, 224), 4, (120.0,) * 3, (60.0,) * 3)), torch.Generator().manual_seed(0))
     save_network(tmp_path / "n.safetensors", network)
     defended = regenerate(network, ["conv1"], ratio=0.5, generator=torch.Generator().manual_seed(1))
