@@ -13,8 +13,9 @@ from regen_lib.core.hooks import hooked
 from regen_lib.core.wrappers import eager
 
 ACTIVATIONS = {"relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "softplus"}
-ACTIVATIONS |= {"hardtanh", "tanh", "threshold", "clamp", "clamp_min"}  # not sigmoid, which serves as a gate
+ACTIVATIONS |= {"hardtanh", "tanh", "threshold", "clamp", "clamp_min", "maximum", "masked_fill"}  # not sigmoid, which serves as a gate
 SAME = {"batch_norm", "group_norm", "instance_norm", "layer_norm", "contiguous", "clone", "dropout", "dropout2d", "to", "float"}
+SAME |= {"max_pool2d", "avg_pool2d", "pad", "view", "reshape", "flatten", "unflatten"}  # an activation function may follow these, too
 AFFINE = {"add", "sub", "mul", "div"}  # with one number a channel
 
 
@@ -22,8 +23,9 @@ class Watch(TorchFunctionMode):
     """Fills ``seen`` with the outputs ``[N, C, H, W]`` of all convolutions that run within, in order.
 
     With ``rectified``, an output that goes through an activation function, at once or after a normalisation, stands as that
-    function left it. What a later operation writes in place does not show. A convolution is one of a module, or any whose weight
-    is a parameter: not a fixed filter.
+    function left it; one written as ``where`` or by indexing is not seen. What a later operation writes in place does not show. A
+    convolution is one that runs in a module with a weight of four dimensions of its own, or any whose weight is a parameter: not a
+    fixed filter.
     """
 
     def __init__(self, seen: list[Tensor], *, rectified: bool) -> None:
@@ -103,7 +105,7 @@ def watched(network: nn.Module, *, rectified: bool) -> Iterator[list[Tensor]]:
 
     handles = [network.register_forward_pre_hook(clear)]
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if any(weight.ndim == 4 for weight in module.parameters(recurse=False)):
             handles += [module.register_forward_pre_hook(step(1)), module.register_forward_hook(step(-1))]
     with hooked(handles), eager(network), watch:
         yield seen
