@@ -11,7 +11,16 @@ project = "regen_lib"
 author = copyright = "The regen_lib authors"
 version = release = metadata.version("regen_lib")
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "docs/*.rst", "docs/api/*", "notebooks/*.ipynb", "metrics/*.csv", "studies/*/metrics/*.csv", "CONTRIBUTING.md", "CHANGELOG.md"]
+include_patterns = [
+    "docs/*.md",
+    "docs/*.rst",
+    "docs/api/*",
+    "notebooks/*.ipynb",
+    "metrics/*.csv",
+    "studies/*/metrics/*.csv",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+]
 exclude_patterns = [".*", "**/.*", "build", "**/data", "executed", "figures"]
 extensions = [
     "myst_nb",
