@@ -14,7 +14,7 @@ SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {  # pattern of a f
     "hardened": lambda rows: rows[rows.defense == "hardened"],  # the others of that table are in `defenses`
     "real_images*": lambda rows: rows,
 }
-COLUMNS = ("defense", "network", "attack", "restoration", "top1", "clean", "study", "xi", "images", "restoration_interval", "top1_interval")
+COLUMNS = ("defense", "network", "restoration", "top1", "clean", "attack", "study", "xi", "images", "restoration_interval", "top1_interval")
 
 
 def comparison(studies: dict[str, Path]) -> pd.DataFrame:
