@@ -67,16 +67,19 @@ def test_more_than_the_papers_loss_on_clean_images_does_not_hold() -> None:
     assert verdicts.of_clean(t)[1:3] == ("does not", "at most 3.0 points are lost")
 
 
-@pytest.mark.parametrize(
-    ("rivals", "verdict"), [([0.4, 0.4, 0.4, 0.4], "holds"), ([0.6, 0.6, 0.4, 0.4], "partly"), ([0.6, 0.6, 0.6, 0.6], "does not")]
-)
-def test_places(rivals: list[float], verdict: str) -> None:
-    t = tables()
-    names = ["prn", "hgd", "jpeg", "prn_det"]
-    rows = pd.DataFrame([("undefended", 0.9), ("ours", 0.5), *zip(names, rivals, strict=True)], columns=["defense", "accuracy"])
-    rows = rows.assign(network="a", attack="uap", clean_accuracy=0.9, restoration=rows.accuracy, ci_low=0.0, ci_high=1.0)
-    t |= {"defenses": pd.concat([rows, rows.assign(attack="mean_all")]), "table6_defenses": rows}
-    t["defense_costs"] = rows[["network", "defense"]].assign(parameters=1, inference=1.0)
+@pytest.mark.parametrize(("better", "known", "verdict"), [(0, 0, "holds"), (0, 1, "partly"), (4, 2, "partly"), (3, 4, "does not")])
+def test_places(better: int, known: int, verdict: str) -> None:
+    """By how many rivals do better: on average, and in the white box."""
+    names = ["undefended", "ours", "prn", "hgd", "jpeg", "prn_det"]
+    values, white = ([0.9, 0.5, *[0.6] * count, *[0.4] * (4 - count)] for count in (better, known))
+    rows = pd.DataFrame({"defense": names, "restoration": values, "accuracy": values})
+    rows = rows.assign(network="a", attack="uap", clean_accuracy=0.9, ci_low=0.0, ci_high=1.0)
+    costs = rows[["network", "defense"]].assign(parameters=1, inference=1.0)
+    t = {
+        "defenses": pd.concat([rows, rows.assign(attack="mean_all")]),
+        "table6_defenses": rows.assign(accuracy=white),
+        "defense_costs": costs,
+    }
     assert verdicts.of_places(t).verdict == verdict
 
 
