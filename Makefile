@@ -76,7 +76,7 @@ lab: $(READY)  ## JupyterLab on the notebooks
 	python -m jupyter lab --notebook-dir=. $(if $(filter 0,$(shell id -u)),--allow-root)
 
 docs: $(READY)  ## the site, from docs/, the notebooks and metrics/, into build/site (open build/site/index.html)
-	python -m sphinx --quiet --fail-on-warning -c docs . build/site
+	python -m sphinx --quiet --fresh-env --fail-on-warning -c docs . build/site
 
 bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would cost: into benchmarks/results and docs/
 	python -m benchmarks.speed
@@ -86,4 +86,4 @@ bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would
 	python -m benchmarks.sheets
 
 clean:  ## remove what the tests and stages left in build/ (results and caches stay)
-	rm -rf build
+	rm -rf build docs/api

@@ -32,6 +32,9 @@ templates_path = [str(HERE / "templates")]  # autosummary takes a relative one f
 
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress bars
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]  # widgets need a kernel: their text instead
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # by default from elsewhere
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath", "amsmath"]
 suppress_warnings = ["ref.python"]  # a public name has two places, regen_lib and the module that it comes from

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import pandas as pd
 import yaml
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.parsers import Parser
@@ -16,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from regen_lib.study.report.comparison import comparison
 
-HEADS = {"clean": "clean top-1", "top1": "top-1", "defense": "defence", "xi": "ξ"}
+HEADS = {"clean": "clean top-1", "top1": "top-1", "defense": "defence", "xi": "ξ"}  # of the comparison
 CHOSEN = {"network": "", "attack": "mean of all", "study": ""}  # the columns with a choice above the table, and what it is at first
 
 
@@ -45,7 +46,7 @@ def html(table: pd.DataFrame, notes: pd.DataFrame | None = None, chosen: Mapping
 def head(name: str, chosen: Mapping[str, str]) -> str:
     """A column's head."""
     choice = f' data-choose="{escape(chosen[name])}"' if name in chosen else ""
-    return f'<th scope="col"{choice}>{escape(HEADS.get(name, name))}</th>'
+    return f'<th scope="col"{choice}>{escape(name)}</th>'
 
 
 def note(notes: pd.DataFrame | None, index: int, column: str) -> str:
@@ -66,7 +67,8 @@ class CsvParser(Parser):
         env.metadata[env.docname] |= {"orphan": "", "hide-toc": ""}  # `tables` lists it, not the navigation of every page
         section = nodes.section(ids=[nodes.make_id(name.stem)], names=[name.stem])
         section += nodes.title("", name.stem)
-        section += nodes.paragraph("", "", nodes.literal("", str(name)), nodes.Text(". A click on a header sorts."))
+        file = addnodes.download_reference("", "", nodes.literal("", str(name)), reftarget=f"/{name.as_posix()}")
+        section += nodes.paragraph("", "", file, nodes.Text(": a click on a header sorts."))
         section += html(pd.read_csv(io.StringIO(inputstring), dtype=str, keep_default_na=False))
         document += section
 
@@ -86,7 +88,7 @@ class Comparison(SphinxDirective):
         shown = rows.drop(columns=["top1_interval", "restoration_interval"])
         digits = dict.fromkeys(("clean", "top1", "restoration"), "{:.3f}") | {"xi": "{:g}"}
         shown = shown.assign(**{name: shown[name].map(form.format) for name, form in digits.items()})
-        return [html(shown, notes, CHOSEN)]
+        return [html(shown.rename(columns=HEADS), notes.rename(columns=HEADS), CHOSEN)]
 
 
 class Tables(SphinxDirective):
