@@ -47,6 +47,7 @@ html_theme = "furo"
 html_title = "Selective feature regeneration, reproduced"
 html_math_renderer = "mathml"
 html_static_path = ["static"]
+html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
 html_js_files = [("tables.js", {"defer": "defer"})]
 html_additional_pages = {"index": "start.html"}
