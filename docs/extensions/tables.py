@@ -32,13 +32,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 def html(table: pd.DataFrame, notes: pd.DataFrame | None = None, chosen: Mapping[str, str] = MappingProxyType({})) -> nodes.raw:
     """The table as HTML, with ``notes`` small behind the cells of the same column; ``chosen`` names the columns to choose from."""
-    lines = [
-        '<div class="table-wrapper"><table class="sortable">',
-        f"<thead><tr>{''.join(head(name, chosen) for name in table)}</tr></thead>",
-    ]
-    lines.append("<tbody>")
+    names = [str(name) for name in table]
+    heads = "".join(head(name, chosen) for name in names)
+    lines = ['<div class="table-wrapper"><table class="sortable">', f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
     for index, row in enumerate(table.itertuples(index=False)):
-        cells = [f"<td>{escape(str(value))}{note(notes, index, name)}</td>" for name, value in zip(table, row, strict=True)]
+        cells = [f"<td>{escape(str(value))}{note(notes, index, name)}</td>" for name, value in zip(names, row, strict=True)]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return nodes.raw("", "\n".join([*lines, "</tbody></table></div>"]), format="html")
 
