@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock repro smoke sample test checks unit pipeline faults notebooks lint lab bench clean
+.PHONY: help setup lock repro smoke sample test checks unit pipeline faults notebooks lint lab docs bench clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,14 +68,17 @@ notebooks: $(READY)  ## every notebook in order under nbval, on the smoke profil
 	python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks
 
 lint: $(READY)  ## ruff and mypy
-	ruff format --check regen_lib tests benchmarks
-	ruff check regen_lib tests benchmarks notebooks
+	ruff format --check regen_lib tests benchmarks docs
+	ruff check regen_lib tests benchmarks docs notebooks
 	mypy
 
 lab: $(READY)  ## JupyterLab on the notebooks
 	python -m jupyter lab --notebook-dir=. $(if $(filter 0,$(shell id -u)),--allow-root)
 
-bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would cost: into benchmarks/results and the README
+docs: $(READY)  ## the site, from docs/, the notebooks and metrics/, into build/site (open build/site/index.html)
+	python -m sphinx --quiet --fresh-env --fail-on-warning -c docs . build/site
+
+bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would cost: into benchmarks/results and docs/
 	python -m benchmarks.speed
 	python -m benchmarks.memory
 	python -m benchmarks.cost
@@ -83,4 +86,4 @@ bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would
 	python -m benchmarks.sheets
 
 clean:  ## remove what the tests and stages left in build/ (results and caches stay)
-	rm -rf build
+	rm -rf build docs/api

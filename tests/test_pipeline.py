@@ -1,4 +1,4 @@
-"""dvc.yaml against the notebooks' imports; the README against metrics/; the whole pipeline, twice, on the smoke profile."""
+"""dvc.yaml against the notebooks' imports; README and docs/ against metrics/; the whole pipeline, twice, on the smoke profile."""
 
 import itertools
 import json
@@ -78,9 +78,13 @@ def test_no_cell_of_the_comparison_is_empty() -> None:
         assert len(found) == len(rows)
 
 
-def test_readme_shows_what_the_pipeline_wrote() -> None:
-    text = (REPOSITORY / "README.md").read_text()
-    assert readme.update(text, REPOSITORY / "metrics", load_params(REPOSITORY / "params.yaml")) == text
+def test_pages_show_what_the_pipeline_wrote() -> None:
+    blocks = readme.blocks(REPOSITORY / "metrics", load_params(REPOSITORY / "params.yaml"))
+    assert set(blocks) == {part for parts in readme.PAGES.values() for part in parts}
+    for page, parts in readme.PAGES.items():
+        text = (REPOSITORY / page).read_text()
+        for part in parts:
+            assert readme.insert(text, part, blocks[part]) == text, f"{page}: {part}"
     assert json.loads((REPOSITORY / "metrics/summary.json").read_text()) == readme.summary(REPOSITORY / "metrics")
 
 
