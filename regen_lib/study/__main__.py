@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one more parameter; @a.b takes params.yaml's")
     command("code", stamp_code, "write what each stage is made of into data/code; dvc.yaml calls this")
     command("raw", fetch_raw, "fetch the source of images, or see that it is there; dvc.yaml calls this")
-    command("report", write_report, "write summary.json and, in the default study, the README's blocks; dvc.yaml calls this")
+    command("report", write_report, "write summary.json and, in the default study, the numbers in README.md and docs/; dvc.yaml calls this")
     command("check", check, "check params.yaml")
     folder = command("folder", make_folder, "make a folder in which the study can run with a profile's changes")
     folder.add_argument("folder", type=Path, help="where: params.yaml, dvc.yaml and results go there")
