@@ -37,7 +37,7 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         patch.setattr(fashion_mnist, "fetch", lambda folder: (folder / "fetched").touch())
         splits = {"train": patterns(768, 1), "validation": patterns(400, 2), "test": patterns(200, 3)}
         patch.setattr(fashion_mnist, "read", lambda folder, validation, seed: splits if (folder / "fetched").exists() else None)
-        for cell in nbformat.read(NOTEBOOK, as_version=4).cells:  # type: ignore[no-untyped-call]
+        for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
             if cell.cell_type == "code":
                 exec(cell.source, names)
             if "parameters" in cell.metadata.get("tags", []):
