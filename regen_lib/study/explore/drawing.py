@@ -4,6 +4,7 @@ from io import BytesIO
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -25,18 +26,17 @@ def draw(scene: Scene) -> bytes:
     for column, (who, classes) in enumerate(scene.predictions.items()):
         bars(figure.add_subplot(grid[1, width * column + 1 : width * (column + 1)]), DEFENSE_TITLES[who], classes, scene.truth)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches=None)
+    # savefig would draw twice, for tight margins
+    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
 def pictures(axes: list[Axes], scene: Scene) -> None:
-    """Image, perturbation and sum: the perturbation from -xi (black) to xi (white), the others in pixels."""
-    xi = max(scene.choice.xi, 1e-6)
+    """Image, perturbation and sum, in pixels; the perturbation stretched from its lowest to its highest, with 0 in the middle."""
+    largest = max(float(scene.perturbation.abs().max()), 1e-6)
     shown = {
         f"image {scene.choice.image}: {scene.truth}": scene.image / 255,
-        f"{ATTACK_TITLES[scene.choice.attack]}, ξ = {scene.choice.xi:g}": scene.perturbation
-        / (2 * max(float(scene.perturbation.abs().max()), 1e-6))
-        + 0.5,
+        f"{ATTACK_TITLES[scene.choice.attack]}, ξ = {scene.choice.xi:g}": scene.perturbation / (2 * largest) + 0.5,
         "sum": (scene.image + scene.perturbation) / 255,
     }
     for axis, (title, picture) in zip(axes, shown.items(), strict=True):
@@ -51,15 +51,15 @@ def filter_maps(axes: list[Axes], scene: Scene) -> None:
     low, high = np.percentile(np.stack(list(maps.values())), [1, 99])
     for axis, (title, values) in zip(axes, maps.items(), strict=True):
         axis.imshow(values, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-        axis.set_title(f"filter {scene.choice.filter}, {title}")
+        axis.set_title(f"{scene.choice.layer}, filter {scene.choice.filter}: {title}", fontsize=8)
         bare(axis)
 
 
 def bars(axis: Axes, who: str, classes: list[tuple[str, float]], truth: str) -> None:
-    """The most likely classes, the true one in blue."""
+    """The most likely classes: the true one in blue, a wrong first one in orange."""
     labels, values = zip(*classes, strict=True)
-    first = BLUE if labels[0] == truth else ORANGE
-    axis.barh(range(len(labels)), values, color=[BLUE if label == truth else first if k == 0 else GREY for k, label in enumerate(labels)])
+    colors = [BLUE if label == truth else GREY if k else ORANGE for k, label in enumerate(labels)]
+    axis.barh(range(len(labels)), values, color=colors, alpha=0.6)
     for k, label in enumerate(labels):
         axis.text(0.02, k, label, va="center", fontsize=8)
     axis.set(xlim=(0, 1), ylim=(len(labels) - 0.5, -0.5), yticks=[], xticks=[0, 0.5, 1])

@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ipywidgets
+import ipywidgets  # type: ignore[import-untyped]
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.runtime import start
+from regen_lib.core.surgery import find_conv
 from regen_lib.study.explore.drawing import draw
 from regen_lib.study.explore.scene import MASKED, REGENERATED, Choice, Explorer
 
@@ -57,10 +58,10 @@ class Panel:
         try:
             notes = self.follow(change["owner"])
             scene = self.explorer.look(self.choice())
-            self.picture.value = draw(scene)
+            self.picture.value, self.picture.layout.display = draw(scene), None
             self.say([*notes, *scene.notes] or [f"{time.monotonic() - begun:.1f} s"])
         except (StudyError, OSError) as error:
-            self.picture.value = b""
+            self.picture.layout.display = "none"
             self.say([str(error)])
         finally:
             self.busy = False
@@ -81,7 +82,7 @@ class Panel:
             scale, self.xi.max, self.xi.step = self.xi.value / self.xi.max or 1 / STRONGEST, STRONGEST * own, own / 20
             self.xi.value = scale * self.xi.max
         if changed in (self.study, self.network, self.layer):
-            self.filter.max = self.explorer.network(self.network.value).get_submodule(self.layer.value).out_channels - 1
+            self.filter.max = find_conv(self.explorer.network(self.network.value), self.layer.value).out_channels - 1
         return notes
 
     def choice(self) -> Choice:
@@ -102,6 +103,5 @@ def offer(knob: ipywidgets.Dropdown, options: list[str]) -> list[str]:
     if not options:
         raise StudyError(f"there is no {knob.description} to choose from: `make repro` or `make unpack FILE=...` brings some")
     knob.options = options
-    if before in options:
-        knob.value = before
+    knob.value = before if before in options else options[0]
     return [f"{knob.description} {before} is not there: {knob.value} is shown"] if before not in (None, *options) else []

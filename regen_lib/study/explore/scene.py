@@ -46,7 +46,7 @@ class Scene:
     """What there is to see of a choice.
 
     ``image`` and ``perturbation`` ``[C, H, W]`` in pixels; ``predictions``, by who makes them, the most likely classes with their
-    probability; ``maps`` ``[h, w]``, a filter's output: clean, perturbed, and masked or regenerated; ``notes``, what is not as it was asked for.
+    probability; ``maps`` ``[h, w]``, a filter's output: clean, perturbed, and masked or regenerated; ``notes``, what is not as asked for.
     """
 
     choice: Choice

@@ -84,7 +84,7 @@ def opened(source: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except StudyError as error:
         raise StudyError(f"{source}: {error}") from error
-    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, EOFError, KeyError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise StudyError(f"{source} is damaged or no archive of `make pack` ({error}): {DAMAGED}") from error
 
 

@@ -40,7 +40,7 @@ def hash_of(path: str, md5: Mapping[str, str]) -> str:
     """DVC's hash of the output at ``path``, made of the MD5 sums of its files: that of the one file, or of the list of all."""
     if path in md5:
         return md5[path]
-    tree = Tree()
+    tree = Tree()  # type: ignore[no-untyped-call]
     for name, value in md5.items():
         tree.add(PurePosixPath(name).relative_to(path).parts, None, HashInfo("md5", value))
     tree.digest()
