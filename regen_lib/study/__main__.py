@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     command("raw", fetch_raw, "fetch the source of images, or see that it is there; dvc.yaml calls this")
     command("report", write_report, "write summary.json and, in the default study, the README's blocks; dvc.yaml calls this")
     command("check", check, "check params.yaml")
+    drawn = command("dag", draw_dag, "what each stage needs, the networks, attacks and defences of a stage in one line")
+    drawn.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
     packed = command("pack", write_pack, "write what the stages made, with model cards, into one archive")
     packed.add_argument("file", type=Path, help="the archive, a .zip")
     packed = command("unpack", read_pack, "check such an archive, and put what it holds in place")
@@ -121,6 +123,14 @@ def write_report(_options: argparse.Namespace) -> int:
 def check(_options: argparse.Namespace) -> int:
     """Check the parameters."""
     load_params(PARAMS, deep=True)
+    return 0
+
+
+def draw_dag(options: argparse.Namespace) -> int:
+    """Print the stages, one line or node each."""
+    from regen_lib.study import dag
+
+    print(dag.mermaid(dag.stages()) if options.mermaid else dag.listed(dag.stages()))
     return 0
 
 
