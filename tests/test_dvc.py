@@ -24,7 +24,7 @@ STAGES = """
 stages:
   first:
     matrix: {network: [a, b]}
-    cmd: true
+    cmd: "true"
     outs: ["one/${item.network}"]
   second:
     foreach: {x: 1, y: 2, z: 3}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,11 @@ def moved(page: Any, move: Any) -> bytes:
 
 def test_knobs_change_the_picture(page: Any) -> None:
     seen = [shot(page)]
-    for name in ("image", "ξ", "share", "filter"):
-        seen.append(moved(page, lambda name=name: knob(page, name).locator(".noUi-handle").press("ArrowRight")))
-    for name, option in (("attack", "spgd"), ("network", "two"), ("rival", "jpeg"), ("layer", "conv2_1")):
-        seen.append(moved(page, lambda name=name, option=option: knob(page, name).locator("select").select_option(option)))
+    handles = [knob(page, name).locator(".noUi-handle") for name in ("image", "ξ", "share", "filter")]
+    seen += [moved(page, partial(handle.press, "ArrowRight")) for handle in handles]
+    chosen = {"attack": "spgd", "network": "two", "rival": "jpeg", "layer": "conv2_1"}
+    lists = {knob(page, name).locator("select"): option for name, option in chosen.items()}
+    seen += [moved(page, partial(each.select_option, option)) for each, option in lists.items()]
     seen.append(moved(page, lambda: page.get_by_role("button", name="masked").click()))
     assert len(set(seen)) == len(seen)
 
