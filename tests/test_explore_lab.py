@@ -73,6 +73,7 @@ def page(address: str) -> Iterator[Any]:
         opened.set_default_timeout(1000 * SECONDS)
         opened.goto(address)
         opened.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+        opened.get_by_text(re.compile(r"\| Idle$")).wait_for()  # before, JupyterLab would ask which kernel to take
         opened.get_by_role("menuitem", name="Run", exact=True).click()
         opened.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         opened.locator("img.widget-image").wait_for()
