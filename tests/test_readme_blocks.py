@@ -50,10 +50,8 @@ def test_the_first_table_by_hand(metrics: Path) -> None:
 
 
 def test_the_summary_by_hand(metrics: Path) -> None:
-    found = readme.summary(metrics)
-    assert found["caffenet"] == {"clean": 0.89, "uap": 0.97, "uap_l2": 0.96, "mean_unseen": 0.77, "spgd": 0.68, "random_signs": 0.95}
-    assert found["vgg16"] == pytest.approx(
-        {"clean": 0.79, "uap": 0.87, "uap_l2": 0.86, "mean_unseen": 0.67, "spgd": 0.58, "random_signs": 0.85}
+    assert readme.summary(metrics) == pytest.approx(
+        {"clean": 0.84, "uap": 0.92, "uap_l2": 0.91, "mean_unseen": 0.72, "spgd": 0.63, "random_signs": 0.9}
     )
 
 

@@ -102,15 +102,15 @@ def render(metrics: Path) -> str:
     return "\n".join([*lines, note])
 
 
-def summary(metrics: Path) -> dict[str, dict[str, float]]:
-    """What ``dvc metrics show`` prints: per network, clean top-1 and restoration against each attack."""
+def summary(metrics: Path) -> dict[str, float]:
+    """What ``dvc metrics show`` prints, few enough for a line: our clean top-1 and restoration against each attack, means over networks."""
     tables = read(metrics)
-    result = {}
-    for network in tables["table2"].network.unique():
-        columns = shown(tables).values()
-        ours = {attack: round(float(cell(tables, table, str(network), attack, "ours").restoration), 4) for table, attack in columns}
-        result[str(network)] = {"clean": round(float(cell(tables, "table2", network, "uap", "ours").clean_accuracy), 4)} | ours
-    return result
+    networks, columns = [str(network) for network in tables["table2"].network.unique()], shown(tables).values()
+
+    def mean(table: str, attack: str, value: str) -> float:
+        return round(sum(float(cell(tables, table, network, attack, "ours")[value]) for network in networks) / len(networks), 4)
+
+    return {"clean": mean("table2", "uap", "clean_accuracy")} | {attack: mean(table, attack, "restoration") for table, attack in columns}
 
 
 def read_minutes(metrics: Path) -> pd.DataFrame | None:
