@@ -34,9 +34,7 @@ class InPlace(nn.Module):
 
 @pytest.mark.parametrize("gradients", [True, False])
 def test_a_network_that_writes_into_its_images_is_refused(images: rl.Images, gradients: bool) -> None:
-    with pytest.raises(
-        StudyError, match=r"^the network writes into the images that it is given: make its first"
-    ):
+    with pytest.raises(StudyError, match=r"^the network writes into the images that it is given: make its first"):
         contract.network(InPlace().eval(), images.pixels, gradients=gradients)
 
 

@@ -13,11 +13,11 @@ from regen_lib.core.images import Images, as_input, load_images
 from regen_lib.core.perturbations import Bank, load_bank
 from regen_lib.core.surgery import Wrapped, find_conv, layer_inputs, view, with_replaced
 from regen_lib.data.sources import PUBLISHED
-from regen_lib.defenses import build
 from regen_lib.networks import load_network
 from regen_lib.regeneration.masking import Masked
 from regen_lib.regeneration.ranking import rank
 from regen_lib.regeneration.unit import Regenerated, Unit
+from regen_lib.study.defended import load_defended
 from regen_lib.study.files import bank_file
 from regen_lib.study.reading import read_yaml
 
@@ -121,7 +121,7 @@ class Explorer:
 
     def load_defended(self, network: str, defense: str) -> nn.Module:
         """A network with a defence."""
-        return build(defense, self.network(network), self.data, network)
+        return load_defended(self.data, network, defense, self.network(network))
 
     def look(self, choice: Choice) -> Scene:
         """What ``choice`` shows. :class:`StudyError`, of one line, for what the study or the network does not have."""
