@@ -69,7 +69,8 @@ def test_tables_are_tidy_and_complete(table: Path) -> None:
 def test_no_cell_of_the_comparison_is_empty() -> None:
     """Every network, every defence, every attack, white-box ones too."""
     params = load_params(REPOSITORY / "params.yaml")
-    defenses = {"undefended", "ours", *params["rivals"]}
+    run = yaml.safe_load((REPOSITORY / "dvc.lock").read_text())["stages"]
+    defenses = {"undefended", "ours", *(stage.removeprefix("rivals@") for stage in run if stage.startswith("rivals@"))}
     attacks = {"uap", "uap_l2", "mean_all", params["generalization"]["control"], *params["generalization"]["attacks"]}
     for name, columns in (("defenses", attacks), ("table6_defenses", set(params["comparison"]["white_box"]))):
         rows = pd.read_csv(REPOSITORY / f"metrics/{name}.csv")
