@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     command("raw", fetch_raw, "fetch the source of images, or see that it is there; dvc.yaml calls this")
     command("report", write_report, "write summary.json and, in the default study, the README's blocks; dvc.yaml calls this")
     command("check", check, "check params.yaml")
+    outputs = command("outputs", take_outputs, "put the executed notebooks' outputs into notebooks/, to be read in git")
+    outputs.add_argument("--executed", type=Path, default=Path("executed"), help="where the executed notebooks are (default: executed)")
     folder = command("folder", make_folder, "make a folder in which the study can run with a profile's changes")
     folder.add_argument("folder", type=Path, help="where: params.yaml, dvc.yaml and results go there")
     folder.add_argument("--profile", type=Path, required=True, help="a YAML file of what differs")
@@ -117,6 +119,14 @@ def write_report(_options: argparse.Namespace) -> int:
 def check(_options: argparse.Namespace) -> int:
     """Check the parameters."""
     load_params(PARAMS, deep=True)
+    return 0
+
+
+def take_outputs(options: argparse.Namespace) -> int:
+    """Put the outputs of executed notebooks into the study's."""
+    from regen_lib.study.outputs import write_outputs
+
+    write_outputs(Path(load_params(PARAMS)["study"]["source"]) / "notebooks", options.executed)
     return 0
 
 
