@@ -1,0 +1,82 @@
+"""What the notebooks' marked cells print on the smoke profile: recorded in ``tests/notebooks``, compared by ``make notebooks``.
+
+A cell is marked by the tag ``nbval-check-output``, or by nbval's comment. ``python -m tests.recorded copies`` writes each notebook to
+``build/`` with what was recorded, for nbval to run there and compare; ``python -m tests.recorded record`` runs them all and records
+anew. As a plugin of pytest, ``-p tests.recorded``, this module has nbval compare what cells print, and nothing else.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from regen_lib.study.outputs import cleaned, code
+from tests.repository import REPOSITORY
+
+MARKS = ("nbval-check-output", "NBVAL_CHECK_OUTPUT")  # a tag, a comment
+RECORDED = REPOSITORY / "tests/notebooks"
+BUILD = REPOSITORY / "build"  # beside notebooks/: the same relative paths
+
+
+def notebooks() -> list[Path]:
+    """The study's notebooks, in their order."""
+    return sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def marked(notebook: Any) -> list[Any]:
+    """The code cells whose outputs are compared."""
+    return [cell for cell in code(notebook) if MARKS[0] in cell.metadata.get("tags", []) or MARKS[1] in cell.source]
+
+
+def copy(path: Path) -> Any:
+    """A notebook with the recorded outputs in its marked cells."""
+    notebook, recorded = nbformat.read(path, 4), {cell.id: cell for cell in nbformat.read(RECORDED / path.name, 4).cells}
+    for cell in code(notebook):
+        found = recorded.get(cell.id)
+        cell.outputs, cell.execution_count = (found.outputs, found.execution_count) if found else ([], None)
+    return notebook
+
+
+def write_copies() -> None:
+    """Every notebook in ``build/`` as nbval runs it."""
+    BUILD.mkdir(exist_ok=True)
+    for path in notebooks():
+        nbformat.write(copy(path), BUILD / path.name)
+
+
+def record() -> None:
+    """Run every notebook in ``build/``, and keep what its marked cells print."""
+    import papermill
+
+    from regen_lib.study.kernel import OwnKernel
+
+    RECORDED.mkdir(exist_ok=True)
+    for path in notebooks():
+        print(path.stem, flush=True)
+        papermill.execute_notebook(
+            path, BUILD / path.name, cwd=BUILD, kernel_name="python3", kernel_manager_class=OwnKernel, progress_bar=False
+        )
+        kept = nbformat.read(BUILD / path.name, 4)
+        kept.cells, kept.metadata = [printed(cell) for cell in marked(kept)], {}
+        nbformat.write(kept, RECORDED / path.name)
+
+
+def printed(cell: Any) -> Any:
+    """A cell with the text of its outputs alone."""
+    cell.metadata, cell.outputs = {}, cleaned(cell.outputs, cell.execution_count)
+    for output in cell.outputs:
+        if "data" in output:
+            output.data = {"text/plain": output.data["text/plain"]}
+    return cell
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave tables' HTML, warnings and progress bars out of nbval's comparison: the text says the same, or nothing of the result."""
+    for notebook in {item.parent for item in items if hasattr(item.parent, "skip_compare")}:
+        notebook.skip_compare += ("text/html", "stderr")
+
+
+if __name__ == "__main__":
+    {"copies": write_copies, "record": record}[sys.argv[1]]()
