@@ -1,8 +1,8 @@
 """What the notebooks' marked cells print on the smoke profile: recorded in ``tests/notebooks``, compared by ``make notebooks``.
 
-A cell is marked by the tag ``nbval-check-output``, or by nbval's comment. ``python -m tests.recorded copies`` writes each notebook to
+A cell is marked by the tag ``nbval-check-output``. ``python -m tests.recorded copies`` writes each notebook to
 ``build/`` with what was recorded, for nbval to run there and compare; ``python -m tests.recorded record`` runs them all and records
-anew. As a plugin of pytest, ``-p tests.recorded``, this module has nbval compare what cells print, and nothing else.
+anew. As a plugin of pytest, ``-p tests.recorded``, this module has nbval compare what cells print, to four decimals, and nothing else.
 """
 
 import sys
@@ -15,7 +15,7 @@ import pytest
 from regen_lib.study.outputs import cleaned, code
 from tests.repository import REPOSITORY
 
-MARKS = ("nbval-check-output", "NBVAL_CHECK_OUTPUT")  # a tag, a comment
+MARK = "nbval-check-output"
 RECORDED = REPOSITORY / "tests/notebooks"
 BUILD = REPOSITORY / "build"  # beside notebooks/: the same relative paths
 
@@ -27,7 +27,7 @@ def notebooks() -> list[Path]:
 
 def marked(notebook: Any) -> list[Any]:
     """The code cells whose outputs are compared."""
-    return [cell for cell in code(notebook) if MARKS[0] in cell.metadata.get("tags", []) or MARKS[1] in cell.source]
+    return [cell for cell in code(notebook) if MARK in cell.metadata.get("tags", [])]
 
 
 def copy(path: Path) -> Any:
@@ -41,7 +41,6 @@ def copy(path: Path) -> Any:
 
 def write_copies() -> None:
     """Every notebook in ``build/`` as nbval runs it."""
-    BUILD.mkdir(exist_ok=True)
     for path in notebooks():
         nbformat.write(copy(path), BUILD / path.name)
 
@@ -52,7 +51,6 @@ def record() -> None:
 
     from regen_lib.study.kernel import OwnKernel
 
-    RECORDED.mkdir(exist_ok=True)
     for path in notebooks():
         print(path.stem, flush=True)
         papermill.execute_notebook(
@@ -76,7 +74,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave tables' HTML, warnings and progress bars out of nbval's comparison: the text says the same, or nothing of the result."""
     for notebook in {item.parent for item in items if hasattr(item.parent, "skip_compare")}:
         notebook.skip_compare += ("text/html", "stderr")
+        notebook.sanitize_patterns[r"(\.\d{4})\d+"] = r"\1"
 
 
 if __name__ == "__main__":
+    for folder in (BUILD, RECORDED):
+        folder.mkdir(exist_ok=True)
     {"copies": write_copies, "record": record}[sys.argv[1]]()
