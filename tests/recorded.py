@@ -50,12 +50,12 @@ def record() -> None:
     import papermill
 
     from regen_lib.study.kernel import OwnKernel
+    from regen_lib.study.stage import QUIET
 
+    kernel = {"kernel_name": "python3", "kernel_manager_class": OwnKernel, "extra_arguments": QUIET}
     for path in notebooks():
         print(path.stem, flush=True)
-        papermill.execute_notebook(
-            path, BUILD / path.name, cwd=BUILD, kernel_name="python3", kernel_manager_class=OwnKernel, progress_bar=False
-        )
+        papermill.execute_notebook(path, BUILD / path.name, cwd=BUILD, progress_bar=False, **kernel)
         kept = nbformat.read(BUILD / path.name, 4)
         kept.cells, kept.metadata = [printed(cell) for cell in marked(kept)], {}
         nbformat.write(kept, RECORDED / path.name)
