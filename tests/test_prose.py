@@ -147,13 +147,15 @@ def test_hardening(monkeypatch: pytest.MonkeyPatch) -> None:
         met.append(noise.perturbations)
         return [0.0]
 
-    made, met, ours = iter(found), [], []
+    made = iter(found)
+    met: list[Tensor] = []
+    ours: list[Tensor] = []
     monkeypatch.setattr(hardening, "make", lambda *_, **__: Made(next(made)))
     monkeypatch.setattr(hardening.synthesis, "make", lambda _, v, __, count, **___: first(count, v))
     monkeypatch.setattr(hardening, "fit", fit)
     start = Bank(bank, Threat(math.inf, 9.0), "test", "test", "", 0, (0.5, 0.5), ())
     plan = {"rounds": 3, "count": 8, "probability": 0.5, "old_bank_share": 0.25, "seed": 0, "name": "test"}
-    list(hardening.harden(nn.Identity(), start, {"train": None}, {"uap": {}}, None, **plan))
+    list(hardening.harden(nn.Identity(), start, {"train": None}, {"uap": {}}, None, **plan))  # type: ignore[dict-item]
     again = iter(found)
     harden = shown("07a")["harden"]
     harden(None, bank, 3, lambda _: next(again), lambda v, count: first(count, v), lambda _, v: ours.append(v), 2, 6)

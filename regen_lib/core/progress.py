@@ -10,7 +10,7 @@ from tqdm.auto import tqdm as automatic
 from regen_lib.core.environment import IN_STAGE
 
 
-class Bar(automatic):  # type: ignore[misc, valid-type]
+class Bar(automatic):  # type: ignore[type-arg]
     """tqdm's bar, which turns red where its loop ends below the total, unless that was :func:`finish`\\ ed."""
 
     def __iter__(self) -> Iterator[Any]:
@@ -20,6 +20,6 @@ class Bar(automatic):  # type: ignore[misc, valid-type]
 tqdm = text if IN_STAGE in os.environ else Bar
 
 
-def finish(bar: text) -> None:
+def finish(bar: "text[Any]") -> None:
     """Let a bar end green whose loop is left at its goal: one below its total is red, as after an error."""
     bar.total = None

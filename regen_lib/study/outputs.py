@@ -86,7 +86,7 @@ def cleaned(outputs: Iterable[Any], count: int) -> list[Any]:
     for output in outputs:
         if output.get("name") == "stderr" or WIDGET in output.get("data", {}):
             continue
-        output = nbformat.from_dict(output)
+        output = nbformat.from_dict(output)  # type: ignore[no-untyped-call]
         if output.output_type == "stream":
             output.text = portable(re.sub(r"^.*\r(?=[^\n])", "", output.text, flags=re.MULTILINE))
             if kept and kept[-1].output_type == "stream":

@@ -1,12 +1,13 @@
 """What attacks share that make all perturbations of a bank side by side."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from regen_lib.core.perturbations import Bank, Threat
-from regen_lib.core.progress import text, tqdm
+from regen_lib.core.progress import tqdm
 from regen_lib.core.storage import weights_hash
 from regen_lib.core.wrappers import bare
 
@@ -62,7 +63,7 @@ def family(network: nn.Module) -> str:
     return str(getattr(inner, "family", type(inner).__name__))
 
 
-def progress_bar(steps: Iterable[int], attack: str, network: nn.Module) -> text:
+def progress_bar(steps: Iterable[int], attack: str, network: nn.Module) -> Any:
     """A bar over an attack's ``steps``, with the attack's and the network's name."""
     return tqdm(steps, desc=f"{attack}, {family(network)}")
 
