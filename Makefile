@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock repro smoke sample test checks unit pipeline faults notebooks record outputs lint lab bench clean
+.PHONY: help setup lock repro quick smoke sample pack unpack test checks unit pipeline faults notebooks record outputs lint lab docs bench clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,11 @@ lock:  ## requirements.lock anew from pyproject.toml, with hashes (UPGRADE=1: ne
 repro: $(READY)  ## rebuild every table and figure, JOBS= stages at once (what is cached and unchanged is not run again)
 	python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS))
 
+quick: $(READY)  ## the method on one network in three minutes: notebooks/quickstart.ipynb, run and written to build/quickstart.html
+	mkdir -p build
+	python -m papermill --cwd notebooks --kernel python3 notebooks/quickstart.ipynb build/quickstart.ipynb
+	python -m jupyter nbconvert --to html build/quickstart.ipynb
+
 smoke: $(READY)  ## the whole study in miniature below build/smoke; it touches no parameter, lock or result of the study
 	python -m regen_lib.study folder build/smoke --profile profiles/smoke.yaml
 	cd build/smoke && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS))
@@ -47,6 +52,14 @@ sample: $(READY)  ## the study in small on real ImageNet images: make sample RAW
 	@test -d "$(RAW)" || { echo "RAW=$(RAW): name a folder with images/, classes.json and weights, see studies/imagenet_sample/params.yaml"; exit 1; }
 	mkdir -p studies/imagenet_sample/data && ln -sfn "$$(cd "$(RAW)" && pwd)" studies/imagenet_sample/data/raw
 	cd studies/imagenet_sample && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS)) filter_norms noise_masking real_images
+
+pack: $(READY)  ## what the stages trained, with model cards and SHA-256, in one archive: build/pack.zip
+	python -m regen_lib.study pack build/pack.zip
+
+unpack: $(READY)  ## make unpack FILE=pack.zip: check the archive and put it in place, then the images; nothing is left to train
+	@test -f "$(FILE)" || { echo "FILE=$(FILE): name the archive that make pack wrote"; exit 1; }
+	python -m regen_lib.study unpack "$(FILE)"
+	python -m regen_lib.study repro images
 
 test: $(READY)  ## lint, types, tests and all notebooks; beside them, on a second core, the whole smoke pipeline
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target checks pipeline
@@ -80,14 +93,17 @@ outputs: $(READY)  ## the outputs of the study's executed notebooks into noteboo
 	python -m regen_lib.study outputs
 
 lint: $(READY)  ## ruff and mypy
-	ruff format --check regen_lib tests benchmarks
-	ruff check regen_lib tests benchmarks notebooks
+	ruff format --check regen_lib tests benchmarks docs
+	ruff check regen_lib tests benchmarks docs notebooks
 	mypy
 
 lab: $(READY)  ## JupyterLab on the notebooks
 	python -m jupyter lab --notebook-dir=. $(if $(filter 0,$(shell id -u)),--allow-root)
 
-bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would cost: into benchmarks/results and the README
+docs: $(READY)  ## the site, from docs/, the notebooks and metrics/, into build/site (open build/site/index.html)
+	python -m sphinx --quiet --fresh-env --fail-on-warning -c docs . build/site
+
+bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would cost: into benchmarks/results and docs/
 	python -m benchmarks.speed
 	python -m benchmarks.memory
 	python -m benchmarks.cost
@@ -95,4 +111,4 @@ bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would
 	python -m benchmarks.sheets
 
 clean:  ## remove what the tests and stages left in build/ (results and caches stay)
-	rm -rf build
+	rm -rf build docs/api

@@ -1,4 +1,4 @@
-"""The README's section on the kernels and loops as timed on a GPU, from the tables that were written there, as far as they are there."""
+"""What docs/speed.md says of the kernels and loops as timed on a GPU, from the tables that were written there, as far as they are there."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The README's sections on ImageNet, speed, a second run, and its controls, as measured: ``python -m benchmarks.sheets``."""
+"""What docs/ says of ImageNet, speed, a second run, and the controls, as measured: ``python -m benchmarks.sheets``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,13 +8,19 @@ import pandas as pd
 import yaml
 
 from benchmarks import gpu_sheet
-from regen_lib.core.storage import write_bytes
 from regen_lib.study import paper
 from regen_lib.study.params import load_params
-from regen_lib.study.report.readme import insert
+from regen_lib.study.report.readme import write_pages
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 RESULTS, SAMPLE = Path("benchmarks/results"), Path("studies/imagenet_sample/metrics")
+PAGES = {  # which blocks each has
+    "docs/imagenet.md": ("sample", "memory", "cost"),
+    "docs/second-run.md": ("second run",),
+    "docs/costs.md": ("another day",),
+    "docs/controls.md": ("hardening", "patience", "budget", "democratic"),
+    "docs/speed.md": ("kernels", "speed"),
+}
 
 
 def sample(metrics: Path, masked_bank: str) -> str:
@@ -222,10 +228,10 @@ def another_day(here: pd.DataFrame, other: pd.DataFrame) -> str:
     )
 
 
-def main() -> None:
-    """Write the README's blocks."""
-    readme, params = Path("README.md"), load_params(Path("params.yaml"))
-    blocks = {
+def blocks() -> dict[str, str]:
+    """Every block of :data:`PAGES`, from the tables in this folder."""
+    params = load_params(Path("params.yaml"))
+    return {
         "sample": sample(SAMPLE, yaml.safe_load(Path("studies/imagenet_sample/params.yaml").read_text())["masking"]["bank"]),
         "memory": memory(pd.read_csv(RESULTS / "memory.csv")),
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
@@ -238,11 +244,7 @@ def main() -> None:
         "kernels": gpu_sheet.block(RESULTS),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
     }
-    text = readme.read_text()
-    for part, block in blocks.items():
-        text = insert(text, part, block, "benchmarks.sheets")
-    write_bytes(readme, text.encode())
 
 
 if __name__ == "__main__":
-    main()
+    write_pages(PAGES, blocks(), "benchmarks.sheets")

@@ -1,4 +1,4 @@
-"""The README's claims from tables made by hand: each sentence's numbers worked out here."""
+"""The report's claims from tables made by hand: each sentence's numbers worked out here."""
 
 from typing import Any
 
@@ -171,11 +171,20 @@ def test_choices_of_the_units() -> None:
     )
 
 
-def test_findings_are_rows_of_three_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = [name for name in vars(claims) if name.startswith("of_")]
-    assert len(parts) == 8
-    for index, name in enumerate(parts):
-        monkeypatch.setattr(claims, name, lambda _tables, index=index: [(f"claim {index}", "paper", "here")])
+def test_findings_are_rows_with_their_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ([("claim 0", "paper", "here"), ("claim 1", "paper", "here")], ("05_evaluation table2", "00c_attacks fig2 fig3"))
+    monkeypatch.setattr(claims, "PARTS", [(lambda _tables: first[0], first[1])])
     lines = claims.findings({}).splitlines()
-    assert lines[:2] == ["| claim | paper | here |", "|---|---|---|"]
-    assert lines[2:] == [f"| claim {index} | paper | here |" for index in range(8)]
+    assert lines[:2] == ["| claim | paper | here | evidence |", "|---|---|---|---|"]
+    assert lines[2] == "| claim 0 | paper | here | [05](../notebooks/05_evaluation.ipynb) · [table2](../metrics/table2.csv) |"
+    assert lines[3].endswith("| [00c](../notebooks/00c_attacks.ipynb) · [fig2](../metrics/fig2.csv) · [fig3](../metrics/fig3.csv) |")
+
+
+def test_no_part_of_the_claims_is_left_out() -> None:
+    assert [part.__name__ for part, _ in claims.PARTS] == [name for name in vars(claims) if name.startswith("of_")]
+
+
+def test_a_claim_without_evidence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "PARTS", [(lambda _tables: [("claim", "paper", "here")] * 2, ("05_evaluation table2",))])
+    with pytest.raises(ValueError, match="shorter"):
+        claims.findings({})

@@ -52,6 +52,13 @@ def test_names_in_parameters_are_modules() -> None:
     assert code.named(given) == expected | {f"regen_lib.defenses.{name}" for name in defenses}
 
 
+def test_the_reader_of_weights_counts() -> None:
+    for weights, module in {"a/b.caffemodel": "caffe", "vgg.mat": "matconvnet", "x.pth": "pickled", "torchvision": "published"}.items():
+        assert code.named({"recipe": {"weights": weights, "classes": 1000}}) == {f"regen_lib.weights.{module}"}
+    assert "regen_lib/weights/_wire.py" in source.hashes(code.named({"recipe": {"weights": "b.caffemodel"}}))
+    assert code.named({"recipe": {"epochs": 2}}) == set()
+
+
 def test_commands_are_read_back() -> None:
     stage = Stage("04_training", "units-vgg16", "training", ("network=vgg16", "layers=@units.vgg16"))
     assert parsed(["python", "-m", "regen_lib.study", *stage.command]) == stage

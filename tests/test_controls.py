@@ -155,11 +155,9 @@ def test_less_training_is_less_of_the_same(
     """A share of the images, the recipe otherwise as it is; all of them are the study's own training."""
     seen: list[dict[str, Any]] = []
 
-    def record(
-        defense: str, model: nn.Module, spec: dict[str, Any], _training_data: TrainingData, *, seed: int
-    ) -> tuple[nn.Module, dict[str, Any]]:
+    def record(defense: str, model: nn.Module, spec: dict[str, Any], _training_data: TrainingData, *, seed: int) -> nn.Module:
         seen.append({"defense": defense, "seed": seed, **spec})
-        return model, {}
+        return model
 
     monkeypatch.setattr(shares, "JUDGES", 48)
     monkeypatch.setattr(shares, "load_network", lambda _path: network)

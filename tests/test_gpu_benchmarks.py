@@ -1,4 +1,4 @@
-"""The benchmarks of kernels and loops go their whole way without a GPU, and what the README makes of their tables."""
+"""The benchmarks of kernels and loops go their whole way without a GPU, and what docs/speed.md makes of their tables."""
 
 import math
 from itertools import islice

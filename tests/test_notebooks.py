@@ -104,10 +104,10 @@ def test_a_stage_gives_its_notebook_every_parameter(stage: Stage) -> None:
     assert stage.values({**params, "study": {**params["study"], "source": str(REPOSITORY)}})
 
 
-def test_contributing_shows_the_file_as_it_is() -> None:
-    """The diff in CONTRIBUTING.md is the committed file, line by line."""
-    shown = (REPOSITORY / "CONTRIBUTING.md").read_text().split("+++ b/regen_lib/defenses/jpeg.py\n")[1].split("+++ b/params.yaml")[0]
+def test_the_guide_shows_the_file_as_it_is() -> None:
+    """The diff in docs/extending.md is the committed file, line by line."""
+    shown = (REPOSITORY / "docs/extending.md").read_text().split("+++ b/regen_lib/defenses/jpeg.py\n")[1].split("+++ b/params.yaml")[0]
     source = (REPOSITORY / "regen_lib/defenses/jpeg.py").read_text()
     assert "\n".join(line.removeprefix("+") for line in shown.splitlines()) + "\n" == source
-    row = (REPOSITORY / "CONTRIBUTING.md").read_text().split("rivals:\n+")[1].splitlines()[0]
+    row = (REPOSITORY / "docs/extending.md").read_text().split("rivals:\n+")[1].splitlines()[0]
     assert row in (REPOSITORY / "params.yaml").read_text()

@@ -1,4 +1,4 @@
-"""What rivals promise, measured on networks whose answers are known; the README's table of all defences by hand."""
+"""What rivals promise, measured on networks whose answers are known; the report's table of all defences by hand."""
 
 import math
 from types import SimpleNamespace

@@ -1,11 +1,15 @@
-"""What the README says of the benchmarks and controls, from tables made by hand."""
+"""What docs/ says of the benchmarks and controls, from tables made by hand; the pages against the tables in the repository."""
 
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
+from benchmarks import sheets
 from benchmarks.sheets import SAME, UNCHANGED, another_day, budget, democratic, hardening, patience, second_run, speed
 from benchmarks.timing import row
+from regen_lib.study.report.readme import insert
+from tests.repository import REPOSITORY
 
 
 def test_the_readmes_table() -> None:
@@ -108,3 +112,13 @@ def test_the_readmes_table_of_democratic_training() -> None:
     assert lines[2] == f"| **of the training** | **60** | {vgg16} | 0.30 <sub>-1.0</sub> | 1 of 3 |"
     assert lines[3] == "| of the training | 90 | 0.10 <sub>-6.0</sub> · 0.19 <sub>-7.0</sub> | - | 2 of 2 |"
     assert lines[4] == "| kept | 60 | 0.30 <sub>-1.0</sub> | - | 0 of 1 |"
+
+
+def test_pages_show_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    blocks = sheets.blocks()
+    assert set(blocks) == {part for parts in sheets.PAGES.values() for part in parts}
+    for page, parts in sheets.PAGES.items():
+        text = Path(page).read_text()
+        for part in parts:
+            assert insert(text, part, blocks[part], "benchmarks.sheets") == text, f"{page}: {part}"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.origin import MAKERS, remedy, renewal
+from regen_lib.core.origin import remedy, renewal
 from regen_lib.study import surroundings
+from regen_lib.study.makers import MAKERS
 from tests.pipeline import dependencies, stages
 from tests.repository import REPOSITORY
 

@@ -3,8 +3,8 @@
 * Images are uint8 ``[N, C, H, W]`` in 0-255, labels int64 ``[N]`` from 0 to classes - 1, perturbations float32 ``[K, C, H, W]``
   in pixels.
 * A network takes such images as float32 and gives one row of logits (before any softmax) for each: float32 ``[N, classes]``,
-  finite, of two or more classes. It is run in evaluation mode and put back as it was (:func:`evaluating`); an image's logits must
-  not depend on the images beside it, so batch normalisation needs running statistics.
+  finite, of two or more classes. It leaves the images as they are, is run in evaluation mode and put back as it was
+  (:func:`evaluating`); an image's logits must not depend on the images beside it, so batch normalisation needs running statistics.
 * An attack by gradients needs a gradient that is not zero everywhere, as many images as it is told to take at once, and
   options that let it move. What it gives is finite and not zero; far below ``xi`` it is warned of
   (:mod:`regen_lib.attacks._shared.door`, a decorator on every attack).
@@ -14,17 +14,19 @@ gradient) of ``PROBE`` images and draws no random numbers.
 """
 
 from typing import Any
+from warnings import warn
 
 import torch
 from torch import Tensor, nn
 
-from regen_lib.core.errors import StudyError
+from regen_lib.core.errors import StudyError, StudyWarning
 from regen_lib.core.images import as_input
 from regen_lib.core.modes import evaluating, undisturbed
 
-__all__ = ["evaluating", "images", "labels", "logits", "network", "perturbations"]
+__all__ = ["evaluating", "images", "labels", "logits", "network", "perturbations", "stack", "to_learn_from"]
 
-PROBE = 4  # images
+PROBE = 4  # images that a network is tried on
+SOME = 64  # images that are looked at for their scale
 SUM = 1e-3  # how far from 1 the sum of an image's probabilities may be
 
 
@@ -36,6 +38,10 @@ def images(pixels: Tensor) -> None:
         raise StudyError(f"images of shape {tuple(pixels.shape)}: give [N, C, H, W] (one image: image[None]; no channels: images[:, None])")
     if pixels.dtype != torch.uint8:
         raise StudyError(f"images of {pixels.dtype}{scale(pixels)}")
+    if len(pixels) and int(pixels[:SOME].max()) <= 1:
+        warn(
+            "the images hold 0 and 1 alone: if they were in [0, 1], give (images * 255).round().to(torch.uint8)", StudyWarning, stacklevel=3
+        )
 
 
 def scale(pixels: Tensor) -> str:
@@ -73,18 +79,36 @@ def perturbations(v: Tensor, pixels: Tensor, choice: Tensor | None = None) -> No
 
     And a ``choice`` that does not name one of them for every image: int64 ``[N]`` from 0 to K - 1.
     """
-    if not isinstance(v, Tensor):
-        raise StudyError(f"perturbations are a {type(v).__name__}: give a tensor, float32 [K, C, H, W] (of a bank: bank.perturbations)")
-    if v.ndim != 4 or v.shape[1:] != pixels.shape[1:]:
+    stack(v)
+    if v.shape[1:] != pixels.shape[1:]:
         raise StudyError(f"perturbations of shape {tuple(v.shape)} for images {tuple(pixels.shape)}: give [K, *{tuple(pixels.shape[1:])}]")
-    if v.dtype != torch.float32 or not bool(v.isfinite().all()):
-        raise StudyError(f"perturbations of {v.dtype}, or with NaN or infinity: give finite float32, in pixels (0-255)")
     if choice is not None and (choice.dtype != torch.int64 or tuple(choice.shape) != (len(pixels),)):
         raise StudyError(
             f"a choice of {choice.dtype}, shape {tuple(choice.shape)}: give int64 [{len(pixels)}], a perturbation for each image"
         )
     if choice is not None and choice.numel() and not 0 <= int(choice.min()) <= int(choice.max()) < len(v):
         raise StudyError(f"a choice from {int(choice.min())} to {int(choice.max())}: the perturbations are 0 to {len(v) - 1}")
+
+
+def stack(v: Tensor) -> None:
+    """Refuse perturbations that are not finite float32 ``[K, C, H, W]``."""
+    if not isinstance(v, Tensor):
+        raise StudyError(f"perturbations are a {type(v).__name__}: give a tensor, float32 [K, C, H, W] (of a bank: bank.perturbations)")
+    if v.ndim != 4 or not len(v):
+        raise StudyError(f"perturbations of shape {tuple(v.shape)}: give one or more, [K, C, H, W] (a single one: v[None])")
+    if v.dtype != torch.float32 or not bool(v.isfinite().all()):
+        raise StudyError(f"perturbations of {v.dtype}, or with NaN or infinity: give finite float32, in pixels (0-255)")
+
+
+def to_learn_from(v: Tensor, pixels: Tensor) -> None:
+    """As :func:`perturbations`; and refuse those that are all zero, and warn of those that no pixel shows."""
+    perturbations(v, pixels)
+    largest = float(v.abs().max())
+    if largest == 0:
+        raise StudyError("the perturbations to train on are all zero: give some that fool the network")
+    if largest < 1:
+        text = f"the perturbations to train on are at most {largest:.3g} pixels of 0-255: if they are for images in [0, 1], give v * 255"
+        warn(text, StudyWarning, stacklevel=3)
 
 
 def logits(outputs: Any, count: int) -> Tensor:
@@ -112,7 +136,10 @@ def network(network: nn.Module, pixels: Tensor, *, gradients: bool = False) -> i
     """
     x = as_input(pixels[:PROBE])
     with evaluating(network), undisturbed(network), torch.set_grad_enabled(gradients):
-        outputs = logits(ran(network, x.requires_grad_(gradients)), len(x))
+        given = x.requires_grad_(gradients) * 1  # a copy
+        outputs = logits(ran(network, given), len(x))
+        if not torch.equal(given, x):
+            raise StudyError("the network writes into the images that it is given: make its first operation one that is not in place")
         if gradients and len(x):
             some_gradient(outputs, x)
     return outputs.shape[1]
@@ -125,8 +152,11 @@ def ran(network: nn.Module, x: Tensor) -> Any:
     except (StudyError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError) as error:
-        other = {str(p.dtype) for p in network.parameters() if p.is_floating_point()} - {"torch.float32"}
-        remedy = "make it float32 (network.float())" if other else "give images of the channels and the size it was made for"
+        remedy = "give images of the channels and the size it was made for"
+        if any(p.dtype != torch.float32 for p in network.parameters() if p.is_floating_point()):
+            remedy = "make it float32 (network.float())"
+        elif elsewhere := {str(p.device) for p in network.parameters() if p.device != x.device}:
+            remedy = f"it lies on {', '.join(sorted(elsewhere))}, the images on {x.device}: call regen_lib.start() first, and move it there"
         raise StudyError(f"the network fails on float32 images {tuple(x.shape)} ({error}): {remedy}") from error
 
 

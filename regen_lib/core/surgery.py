@@ -98,7 +98,7 @@ def layer_inputs(network: nn.Module, layers: Sequence[str], x: Tensor) -> dict[s
         return lambda _module, inputs: seen[name].append(inputs[0].clone())  # a later layer may write into it
 
     with hooked(find_conv(network, name).register_forward_pre_hook(keep(name)) for name in layers), torch.no_grad():
-        network(x)
+        network(x.clone())  # it may write into what it is given
     return {name: once(name, inputs) for name, inputs in seen.items()}
 
 

@@ -49,8 +49,9 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], data: "Traini
     for key, value, why in mistakes(name, spec):
         raise StudyError(f"{name}: {key} {why}" if value is ... else f"{name}: {key} is {value!r}: {why}")
     module = find(name)
+    data.check()
     contract.images(data.images.pixels)
-    contract.perturbations(data.bank.perturbations, data.images.pixels)
+    contract.to_learn_from(data.bank.perturbations, data.images.pixels)
     contract.labels(data.images.labels, len(data.images), contract.network(network, data.images.pixels))
     options = {**known(name, data), **spec.get("options", {})}
     defended: Defended = getattr(module, name)(network, **options)

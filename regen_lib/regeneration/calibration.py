@@ -14,12 +14,14 @@ def calibrate(defended: nn.Module, pixels: Tensor | None) -> None:
 
     For networks fed pixels that nobody divides: there features have deviations of hundreds, while a unit with BN inside
     puts out values about one, and learns nothing. Units must not have been trained yet. Without images (None) nothing
-    changes; :class:`StudyError` for a set of them that is empty.
+    changes; :class:`StudyError` for a set of them that is empty, and for a network without units.
     """
     if pixels is None:
         return
     if not len(pixels):
         raise StudyError("calibration on 0 images: give at least one, or None to leave the units' scale at 1")
+    if not units(defended):
+        raise StudyError("the network has no units to calibrate: make them with regenerate")
     moments = {name: Moments() for name in units(defended)}
     with hooked(defended.get_submodule(f"{name}.conv").register_forward_hook(moment) for name, moment in moments.items()):
         for _ in logits(defended, pixels):

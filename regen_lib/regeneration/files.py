@@ -7,13 +7,24 @@ from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import fill, opened, weights_hash, write_tensors
-from regen_lib.regeneration.unit import Layers, regenerate, units
+from regen_lib.regeneration.unit import Layers, Unit, regenerate, units
 
 
 def save_units(path: Path | str, defended: nn.Module, *, network: nn.Module, layers: Layers, ratio: float, width: float) -> None:
-    """Write a defended network's units: they are all that differs from the frozen ``network``, whose hash goes along."""
+    """Write a defended network's units: they are all that differs from the frozen ``network``, whose hash goes along.
+
+    ``layers``, ``ratio`` and ``width`` are what :func:`regen_lib.regenerate` made them with; :class:`StudyError` where they are not.
+    """
+    expected = units(regenerate(network, layers, ratio=ratio, width=width, generator=torch.Generator()))
+    if described(expected) != described(units(defended)):
+        raise StudyError(f"the units are not those of layers {list(layers)}, ratio {ratio:g} and width {width:g}: give what made them")
     tensors = {f"{layer}|{name}": t for layer, unit in units(defended).items() for name, t in unit.state_dict().items()}
     write_tensors(Path(path), "units", tensors, network_hash=weights_hash(network), layers=layers, ratio=ratio, width=width)
+
+
+def described(made: dict[str, Unit]) -> dict[str, tuple[list[int], int]]:
+    """The filters that each unit regenerates, and its width."""
+    return {layer: (unit.channels.tolist(), unit.conv1.out_channels) for layer, unit in made.items()}
 
 
 def load_units(path: Path | str, network: nn.Module) -> nn.Module:

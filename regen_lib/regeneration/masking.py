@@ -41,16 +41,20 @@ def order_filters(conv: nn.Conv2d, order: str, generator: torch.Generator) -> Te
     return rank(conv) if order == "ranked" else rank(conv).flip(0)
 
 
-def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels: Tensor, v: Tensor, choice: Tensor) -> Tensor:
+def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels: Tensor, v: Tensor, choice: Tensor | None = None) -> Tensor:
     """Predictions ``[N]`` for perturbed images, the noise masked in ``channels`` of ``layer`` ([] masks nothing).
 
-    ``pixels`` uint8 ``[N, C, H, W]``; image i carries ``v[choice[i]]``, not clipped. A convolution that runs twice is masked both times.
+    ``pixels`` uint8 ``[N, C, H, W]``; image i carries ``v[choice[i]]`` (the first where no choice is given), not clipped.
+    A convolution that runs twice is masked both times.
     """
     contract.images(pixels)
     contract.perturbations(v, pixels, choice)
     filters = find_conv(network, layer).out_channels
+    if not isinstance(channels, Tensor) or channels.dtype != torch.int64:
+        raise StudyError(f"channels {channels!r}: give a tensor of int64, indices of filters of {layer} (torch.tensor([]).long() for none)")
     if channels.numel() and not 0 <= int(channels.min()) <= int(channels.max()) < filters:
         raise StudyError(f"channels {int(channels.min())} to {int(channels.max())}: {layer} has the filters 0 to {filters - 1}")
+    choice = torch.zeros(len(pixels), dtype=torch.long) if choice is None else choice
     masked = with_replaced(network, {layer: Masked(view(find_conv(network, layer)), channels)})
     found = []
     with torch.no_grad():

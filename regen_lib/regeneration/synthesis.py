@@ -6,7 +6,9 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from regen_lib.core import contract, options
 from regen_lib.core.errors import StudyError
+from regen_lib.core.options import Count, Share
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.seeding import generator
 
@@ -32,13 +34,15 @@ def threshold(bank: Tensor, eta_scale: float = 1.0) -> float:
     return eta_scale * float(bank.double().flatten(1).norm(dim=1).min())
 
 
-def walk(bank: Tensor, count: int, *, rng: torch.Generator, eta_scale: float = 1.0, max_steps: int = MAX_STEPS) -> Walks:
+def walk(bank: Tensor, count: int, *, rng: torch.Generator, eta_scale: Share = 1.0, max_steps: Count = MAX_STEPS) -> Walks:
     """Algorithm 1, ``count`` walks at once, in the coefficients of the bank ``[K, C, H, W]``.
 
     ``v <- a v_new + (1 - a) v`` keeps v a combination ``c`` of the bank, so ``||v||^2 = c' G c`` with the Gram matrix G: a
     step costs K whatever the size of the images. At step t every walk takes its a, then its v_new, from ``rng``.
-    :class:`StudyError` where ``max_steps`` do not get every walk past eta.
+    :class:`StudyError` where ``max_steps`` do not get every walk past eta, and for a bank or an ``eta_scale`` that cannot be used.
     """
+    contract.stack(bank)
+    options.check(walk, {"rng": rng, "eta_scale": eta_scale, "max_steps": max_steps})
     flat = bank.double().flatten(1)
     gram, eta = flat @ flat.T, threshold(bank, eta_scale)
     coefficients, products = torch.zeros(2, count, len(bank), dtype=torch.float64)
@@ -98,6 +102,7 @@ def draws(count: int, members: int, rng: torch.Generator) -> tuple[Tensor, Tenso
 
 def synthesize(bank: Tensor, walks: Walks) -> Tensor:
     """The perturbations that the walks stand for: one matrix product, ``[count, C, H, W]`` float32."""
+    contract.stack(bank)
     mixed = walks.coefficients.float() @ bank.flatten(1)
     return mixed.unflatten(1, bank.shape[1:])
 

@@ -50,10 +50,16 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one more parameter; @a.b takes params.yaml's")
     command("code", stamp_code, "write what each stage is made of into data/code; dvc.yaml calls this")
     command("raw", fetch_raw, "fetch the source of images, or see that it is there; dvc.yaml calls this")
-    command("report", write_report, "write summary.json and, in the default study, the README's blocks; dvc.yaml calls this")
+    command("report", write_report, "write summary.json and, in the default study, the numbers in README.md and docs/; dvc.yaml calls this")
     command("check", check, "check params.yaml")
     outputs = command("outputs", take_outputs, "put the executed notebooks' outputs into notebooks/, to be read in git")
     outputs.add_argument("--executed", type=Path, default=Path("executed"), help="where the executed notebooks are (default: executed)")
+    drawn = command("dag", draw_dag, "what each stage needs, the networks, attacks and defences of a stage in one line")
+    drawn.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
+    packed = command("pack", write_pack, "write what the stages made, with model cards, into one archive")
+    packed.add_argument("file", type=Path, help="the archive, a .zip")
+    packed = command("unpack", read_pack, "check such an archive, and put what it holds in place")
+    packed.add_argument("file", type=Path, help="the archive")
     folder = command("folder", make_folder, "make a folder in which the study can run with a profile's changes")
     folder.add_argument("folder", type=Path, help="where: params.yaml, dvc.yaml and results go there")
     folder.add_argument("--profile", type=Path, required=True, help="a YAML file of what differs")
@@ -127,6 +133,30 @@ def take_outputs(options: argparse.Namespace) -> int:
     from regen_lib.study.outputs import write_outputs
 
     write_outputs(Path(load_params(PARAMS)["study"]["source"]) / "notebooks", options.executed)
+    return 0
+
+
+def draw_dag(options: argparse.Namespace) -> int:
+    """Print the stages, one line or node each."""
+    from regen_lib.study import dag
+
+    print(dag.mermaid(dag.stages()) if options.mermaid else dag.listed(dag.stages()))
+    return 0
+
+
+def write_pack(options: argparse.Namespace) -> int:
+    """Write the study's archive."""
+    from regen_lib.study.pack.archive import pack
+
+    print(f"{options.file}: {pack(options.file)} files")
+    return 0
+
+
+def read_pack(options: argparse.Namespace) -> int:
+    """Put an archive's files in place."""
+    from regen_lib.study.pack.archive import unpack
+
+    print(f"{options.file}: {unpack(options.file)} files, all as dvc.lock has them")
     return 0
 
 

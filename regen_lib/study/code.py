@@ -3,7 +3,7 @@
 The stage ``code`` writes ``data/code/<stage>.json``, on which the stage of that name depends: a hash of the code cells of its
 notebook and of each module in its import closure, as syntax trees without docstrings and comments, and the notebook's parameters.
 So prose, comments and docstrings run nothing again, a changed line runs what uses it and nothing else, and nobody types a list.
-Networks, attacks and defences, which are found by name, count where a stage's parameters name them.
+Networks, attacks, defences and readers of weights, which are found by name, count where a stage's parameters name them.
 """
 
 import ast
@@ -78,8 +78,18 @@ def named(value: Any, key: str = "") -> set[str]:
         return set().union(*(named(inner, f"{key} {name}") for name, inner in value.items()), *(named(str(name), key) for name in value))
     if isinstance(value, list | tuple):
         return set().union(*(named(inner, key) for inner in value))
+    if key.endswith(" weights"):
+        return reader(str(value))
     kind, name = kind_of(key), str(value).rpartition("/")[2]
     return {f"regen_lib.{kind}.{name}"} if kind and name in BY_NAME[kind] else set()
+
+
+def reader(weights: str) -> set[str]:
+    """The module that reads the ``weights`` of a network's recipe."""
+    from regen_lib.weights import FORMATS, PUBLISHED  # it waits for torch, and few studies have weights
+
+    found = "published" if weights == PUBLISHED else FORMATS.get(Path(weights).suffix)
+    return {f"regen_lib.weights.{found}"} if found else set()
 
 
 def kind_of(key: str) -> str | None:

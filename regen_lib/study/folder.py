@@ -25,6 +25,8 @@ def prepare(folder: Path, base: Path, profile: Path, *, raw: bool = True) -> Non
     replace(folder / "params.yaml", yaml.safe_dump(params, sort_keys=False))
     load_params(folder / "params.yaml", deep=True)
     replace(folder / ".dvc/config", CONFIG)
+    if (templates := base.parent / ".dvc/plots").is_dir():
+        shutil.copytree(templates, folder / ".dvc/plots", dirs_exist_ok=True)
     replace(folder / ".dvcignore", "__pycache__/\n.ipynb_checkpoints/\n*.partial\n")
     if raw and (there := base.parent / params["images"]["raw"]).is_dir():  # what is there need not be fetched again
         shutil.copytree(there, folder / params["images"]["raw"], dirs_exist_ok=True)

@@ -51,7 +51,7 @@ def fit(
     contract.images(images.pixels)
     contract.labels(images.labels, len(images), contract.network(network, images.pixels))
     if noise is not None:
-        contract.perturbations(noise.perturbations, images.pixels)
+        contract.to_learn_from(noise.perturbations, images.pixels)
     each = images_an_epoch(images, recipe, name)
     objective = objective or partial(cross_entropy, torch.compile(network, mode=recipe.compile) if recipe.compile else network, noise)
     network.eval().requires_grad_(False)

@@ -9,7 +9,25 @@ FIGURES, MAP = "tests/test_figures.py", "tests/test_rivals.py::test_the_summary_
 REPORT, PLOTS = "regen_lib/study/report", "regen_lib/study/figures"
 OUTPUTS, TAKEN = "regen_lib/study/outputs.py", ("tests/test_outputs.py",)
 
+SIX = "tests/test_verdicts.py"
 MUTATIONS = (
+    Mutation(
+        "half of the lost top-1 is all of it", f"{REPORT}/verdicts.py", "HOLDS, PARTLY = 0.9, 0.5", "HOLDS, PARTLY = 0.5, 0.5", (SIX,)
+    ),
+    Mutation("the verdict on random halves", f"{REPORT}/verdicts.py", 'grade(half["ranked"])', 'grade(half["random"])', (SIX,)),
+    Mutation("the share of what was there", f"{REPORT}/verdicts.py", "/ (clean - top1.undefended)", "/ clean", (SIX,)),
+    Mutation(
+        "units before hardening in the white box", f"{REPORT}/verdicts.py", 'returned(worst, "hardened")', 'returned(worst, "ours")', (SIX,)
+    ),
+    Mutation("the weaker attacker counts", f"{REPORT}/verdicts.py", '"clean_accuracy"]].min()', '"clean_accuracy"]].max()', (SIX,)),
+    Mutation("one first place is two", f"{REPORT}/verdicts.py", "if max(places) == 1", "if min(places) == 1", (SIX,)),
+    Mutation(
+        "units that were not hardened stand twice in the comparison",
+        f"{REPORT}/comparison.py",
+        'rows.defense == "hardened"',
+        'rows.defense == "ours"',
+        ("tests/test_site_parts.py",),
+    ),
     Mutation(
         "the README's UAPs are random signs",
         f"{REPORT}/readme.py",

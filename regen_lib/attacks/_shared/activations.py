@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
@@ -13,8 +14,9 @@ from regen_lib.core.hooks import hooked
 from regen_lib.core.wrappers import eager
 
 ACTIVATIONS = {"relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "softplus"}
-ACTIVATIONS |= {"hardtanh", "tanh", "threshold", "clamp", "clamp_min"}  # not sigmoid, which serves as a gate
+ACTIVATIONS |= {"hardtanh", "tanh", "threshold", "clamp", "clamp_min", "maximum", "masked_fill"}  # not sigmoid, which serves as a gate
 SAME = {"batch_norm", "group_norm", "instance_norm", "layer_norm", "contiguous", "clone", "dropout", "dropout2d", "to", "float"}
+SAME |= {"max_pool2d", "avg_pool2d", "pad", "view", "reshape", "flatten", "unflatten"}  # an activation function may follow these, too
 AFFINE = {"add", "sub", "mul", "div"}  # with one number a channel
 
 
@@ -22,13 +24,14 @@ class Watch(TorchFunctionMode):
     """Fills ``seen`` with the outputs ``[N, C, H, W]`` of all convolutions that run within, in order.
 
     With ``rectified``, an output that goes through an activation function, at once or after a normalisation, stands as that
-    function left it. What a later operation writes in place does not show. A convolution is one of a module, or any whose weight
-    is a parameter: not a fixed filter.
+    function left it; one written as ``where`` or by indexing is not seen. What a later operation writes in place does not show. A
+    convolution is any whose weight is a parameter or computed of one by the module that has it: not a fixed filter.
     """
 
     def __init__(self, seen: list[Tensor], *, rectified: bool) -> None:
         super().__init__()
-        self.seen, self.rectified, self.inside = seen, rectified, 0
+        self.seen, self.rectified = seen, rectified
+        self.inside: list[set[torch.Size] | None] = []  # of each module that runs: the shapes of its own weights; None: any is a filter
         self.waits: WeakIdKeyDictionary = WeakIdKeyDictionary()  # tensors that an activation function may follow: places in seen
 
     def __torch_function__(
@@ -43,7 +46,7 @@ class Watch(TorchFunctionMode):
         if isinstance(first, Tensor) and written and not (self.rectified and place is not None and kind in ACTIVATIONS):
             self.keep(first)
         output = func(*args, **kwargs)
-        if kind == "conv2d" and isinstance(output, Tensor) and (self.inside or isinstance(weight_of(args, kwargs), nn.Parameter)):
+        if kind == "conv2d" and isinstance(output, Tensor) and self.learned(weight_of(args, kwargs)):
             self.waits[output] = len(self.seen)
             self.seen.append(output)
         elif self.rectified and isinstance(output, Tensor) and kind in (ACTIVATIONS | SAME | AFFINE):
@@ -51,6 +54,10 @@ class Watch(TorchFunctionMode):
         elif isinstance(first, Tensor) and (written or output is first):
             self.waits.pop(first, None)
         return output
+
+    def learned(self, weight: Any) -> bool:
+        """Whether a convolution's ``weight`` is a parameter, or computed of one by the module that runs: of that parameter's shape."""
+        return isinstance(weight, nn.Parameter) or any(shapes is None or weight.shape in shapes for shapes in self.inside)
 
     def follow(self, kind: str, args: tuple[Any, ...], place: int | None, output: Tensor) -> None:
         """Take note of what has become of a convolution's output."""
@@ -91,20 +98,22 @@ def watched(network: nn.Module, *, rectified: bool) -> Iterator[list[Tensor]]:
     seen: list[Tensor] = []
     watch = Watch(seen, rectified=rectified)
 
-    def step(by: int) -> Callable[..., None]:
-        def count(*_: object) -> None:
-            watch.inside += by
+    def enter(shapes: set[torch.Size] | None) -> Callable[..., None]:
+        return lambda *_: watch.inside.append(shapes)
 
-        return count
+    def leave(*_: object) -> None:
+        watch.inside.pop()
 
     def clear(*_: object) -> None:
         seen.clear()
-        watch.inside = 0
+        watch.inside.clear()
 
     handles = [network.register_forward_pre_hook(clear)]
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            handles += [module.register_forward_pre_hook(step(1)), module.register_forward_hook(step(-1))]
+        shapes = {weight.shape for weight in module.parameters(recurse=False) if weight.ndim == 4}
+        if shapes or isinstance(module, nn.Conv2d):
+            entered = enter(None if isinstance(module, nn.Conv2d) else shapes)
+            handles += [module.register_forward_pre_hook(entered), module.register_forward_hook(leave)]
     with hooked(handles), eager(network), watch:
         yield seen
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Bank
 from regen_lib.core.surgery import view
@@ -54,6 +55,12 @@ class TrainingData:
     bank: Bank
     layers: tuple[str, ...]
     built_on: "Defended | None" = None
+
+    def check(self) -> None:
+        """:class:`StudyError` for what is no :class:`Images` or no :class:`Bank`."""
+        for given, expected in ((self.images, Images), (self.bank, Bank)):
+            if not isinstance(given, expected):
+                raise StudyError(f"a {type(given).__name__} in the place of {expected.__name__}: give regen_lib.{expected.__name__}(...)")
 
 
 def straight_through(x: Tensor, changed: Tensor) -> Tensor:

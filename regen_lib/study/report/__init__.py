@@ -1,1 +1,1 @@
-"""Tables to the README's sentences and numbers."""
+"""Tables to the sentences and numbers of the README and of docs/."""

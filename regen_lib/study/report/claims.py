@@ -25,10 +25,15 @@ def spread(values: pd.Series, form: str = ".2f") -> str:
 
 
 def findings(tables: Tables) -> str:
-    """The paper's claims, one per row: what it says, what is measured here."""
-    parts = (of_filters, of_perturbations, of_units, of_attacks, of_unseen, of_attackers, of_home_ground, of_choices)
-    rows = [row for part in parts for row in part(tables)]
-    return "\n".join(["| claim | paper | here |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
+    """The paper's claims, one per row: what it says, what is measured here, and where that is computed and kept."""
+    rows = [(*row, links(names)) for part, evidence in PARTS for row, names in zip(part(tables), evidence, strict=True)]
+    return "\n".join(["| claim | paper | here | evidence |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def links(names: str) -> str:
+    """Links from docs/ to a notebook and tables, given as ``"05_evaluation table2"``: what begins with a digit is a notebook."""
+    targets = [(name, f"notebooks/{name}.ipynb" if name[0].isdigit() else f"metrics/{name}.csv") for name in names.split()]
+    return " · ".join(f"[{name.split('_')[0] if name[0].isdigit() else name}](../{target})" for name, target in targets)
 
 
 def of_filters(t: Tables) -> list[Finding]:
@@ -206,3 +211,15 @@ def papers(table: str, which: str = "index == index", **defenses: str) -> str:
 def dots(values: pd.Series, form: str = ".3f") -> str:
     """Values in a row."""
     return " · ".join(format(value, form) for value in values)
+
+
+PARTS = (  # each with the evidence for every row that it gives
+    (of_filters, ("01_filter_norms fig2", "02_noise_masking fig3")),
+    (of_perturbations, ("05_evaluation banks", "05_evaluation banks", "03_synthetic_perturbations synthesis")),
+    (of_units, ("05_evaluation table2", "05_evaluation table1", "05_evaluation table4")),
+    (of_attacks, ("06_unseen_attacks unseen margins", "06_unseen_attacks costs", "06_unseen_attacks excitation")),
+    (of_unseen, ("06_unseen_attacks table5", "07c_secondary_attacks hardened")),
+    (of_attackers, ("07c_secondary_attacks table6", "07c_secondary_attacks fig6 fig6_test")),
+    (of_home_ground, ("08_defenses home defenses",)),
+    (of_choices, ("05_evaluation figS2", "05_evaluation figS2", "05_evaluation clipping", "05_evaluation choices")),
+)

@@ -47,7 +47,7 @@ def training_seconds(defense: str, minutes: pd.DataFrame | None, built: Mapping[
 
 
 def block(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: Mapping[str, str]) -> str:
-    """The README's table of all defences, and who leads by each measure."""
+    """The report's table of all defences, and who leads by each measure."""
     means = condensed(tables, minutes, built)
     head = ["defence", "clean top-1", "restoration, own UAPs", "restoration, all attacks", "top-1, all attacks", "top-1, worst attack"]
     head += ["top-1, white-box", "weights trained", "training, CPU-s", "inference"]
@@ -64,9 +64,18 @@ def block(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: 
     return "\n".join([*lines, "", f"Leading, by {'; by '.join(leaders(means[key], title) for key, title in names.items())}."])
 
 
+def ranked(values: pd.Series) -> pd.Series:
+    """The defences' values, the best first."""
+    return values.drop("undefended").sort_values(ascending=False)
+
+
+def place(order: pd.Series) -> int:
+    """Where ours stands among :func:`ranked` values, from 1 on."""
+    return list(order.index).index("ours") + 1
+
+
 def leaders(values: pd.Series, title: str) -> str:
     """The three best by a measure, and where ours stands."""
-    order = values.drop("undefended").sort_values(ascending=False)
+    order = ranked(values)
     best = ", ".join(f"{DEFENSE_TITLES.get(str(name), str(name))} {value:.3f}" for name, value in order.head(3).items())
-    place = list(order.index).index("ours") + 1
-    return f"{title}: {best}" + ("" if place <= 3 else f" (ours {order['ours']:.3f}, place {place} of {len(order)})")
+    return f"{title}: {best}" + ("" if place(order) <= 3 else f" (ours {order['ours']:.3f}, place {place(order)} of {len(order)})")

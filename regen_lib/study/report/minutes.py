@@ -1,7 +1,7 @@
 """What the stages cost: each leaves its CPU time and peak memory in ``build/usage``; here they become a table.
 
 ``python -m regen_lib.study.report.minutes`` writes ``metrics/minutes.csv``, and what notebook 08 measured of each defence at inference as
-``metrics/inference.csv``, and the README's lines on them, after a ``make repro``. Times differ from run to run: no stage has them as
+``metrics/inference.csv``, and the pages' lines on them, after a ``make repro``. Times differ from run to run: no stage has them as
 output.
 """
 
@@ -35,7 +35,7 @@ def collect(folder: Path, lock: Path) -> pd.DataFrame:
 
 
 def main() -> int:
-    """Write metrics/minutes.csv and the README; returns the exit status."""
+    """Write metrics/minutes.csv and the pages; returns the exit status."""
     try:
         write_table(Path("metrics/minutes.csv"), collect(USAGE, Path("dvc.lock")))
         if (USAGE / "inference.csv").is_file():

@@ -1,12 +1,12 @@
-"""The README's result tables, written from metrics/ and from nothing else.
+"""The results in the README and in the pages of docs/, written from metrics/ and from nothing else.
 
-``python -m regen_lib.study.report.readme`` replaces what stands between the README's markers and writes ``metrics/summary.json``,
-which ``dvc metrics show`` prints.
+``python -m regen_lib.study.report.readme`` replaces what stands between the markers of each page of :data:`PAGES` and writes
+``metrics/summary.json``, which ``dvc metrics show`` prints.
 """
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,15 @@ import pandas as pd
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import write_bytes
 from regen_lib.study.params import load_params
-from regen_lib.study.report import defenses_table
+from regen_lib.study.report import defenses_table, verdicts
 from regen_lib.study.report.claims import findings
 from regen_lib.study.titles import TITLES
 
+PAGES = {  # which blocks each has
+    "README.md": ("verdicts", "cost"),
+    "docs/report.md": ("results", "findings", "defenses"),
+    "docs/costs.md": ("minutes",),
+}
 FILES = (
     *("banks", "choices", "clipping", "costs", "excitation", "fig2", "fig3", "figS2", "fig6_test", "hardened", "margins", "synthesis"),
     *("unseen", "defenses", "table4_defenses", "table6_defenses", "defense_costs", "home"),
@@ -68,7 +73,7 @@ def percent(value: float) -> str:
 
 
 def network_line(tables: dict[str, pd.DataFrame], network: str) -> str:
-    """A network's row of the README's table."""
+    """A network's row of the table of results."""
     before, after = (cell(tables, "table2", network, "uap", defense) for defense in ("undefended", "ours"))
     clean = f"{percent(before.clean_accuracy)} → {percent(after.clean_accuracy)}"
     top1 = f"{percent(before.accuracy)} → **{percent(after.accuracy)}**"
@@ -81,7 +86,7 @@ def network_line(tables: dict[str, pd.DataFrame], network: str) -> str:
 
 
 def render(metrics: Path) -> str:
-    """The README's block: a table with one row per network."""
+    """The results: a table with one row per network."""
     tables = read(metrics)
     images = int(tables["table2"].images.iloc[0])
     columns = shown(tables)
@@ -97,15 +102,15 @@ def render(metrics: Path) -> str:
     return "\n".join([*lines, note])
 
 
-def summary(metrics: Path) -> dict[str, dict[str, float]]:
-    """What ``dvc metrics show`` prints: per network, clean top-1 and restoration against each attack."""
+def summary(metrics: Path) -> dict[str, float]:
+    """What ``dvc metrics show`` prints, few enough for a line: our clean top-1 and restoration against each attack, means over networks."""
     tables = read(metrics)
-    result = {}
-    for network in tables["table2"].network.unique():
-        columns = shown(tables).values()
-        ours = {attack: round(float(cell(tables, table, str(network), attack, "ours").restoration), 4) for table, attack in columns}
-        result[str(network)] = {"clean": round(float(cell(tables, "table2", network, "uap", "ours").clean_accuracy), 4)} | ours
-    return result
+    networks, columns = [str(network) for network in tables["table2"].network.unique()], shown(tables).values()
+
+    def mean(table: str, attack: str, value: str) -> float:
+        return round(sum(float(cell(tables, table, network, attack, "ours")[value]) for network in networks) / len(networks), 4)
+
+    return {"clean": mean("table2", "uap", "clean_accuracy")} | {attack: mean(table, attack, "restoration") for table, attack in columns}
 
 
 def read_minutes(metrics: Path) -> pd.DataFrame | None:
@@ -114,11 +119,14 @@ def read_minutes(metrics: Path) -> pd.DataFrame | None:
     return pd.read_csv(path) if path.is_file() else None
 
 
+NOT_MEASURED = "Not measured yet: `python -m regen_lib.study.report.minutes` after `make repro`."
+
+
 def minutes(metrics: Path) -> str:
-    """The README's block on cost: CPU seconds of each stage of the committed run, from ``metrics/minutes.csv``."""
+    """What each stage of the committed run took, in CPU seconds, from ``metrics/minutes.csv``."""
     table = read_minutes(metrics)
     if table is None:
-        return "Not measured yet: `python -m regen_lib.study.report.minutes` after `make repro`."
+        return NOT_MEASURED
     stages = table.groupby("stage", sort=False).cpu_seconds.sum().sort_values(ascending=False)
     listed = " · ".join(f"{stage} {seconds:.0f}" for stage, seconds in stages.items())
     total, ours = stages.sum() / 60, stages[~stages.index.isin(RIVALRY)].sum() / 60
@@ -129,35 +137,64 @@ def minutes(metrics: Path) -> str:
     )
 
 
-def insert(readme: str, part: str, block: str, writer: str = "regen_lib.study.report.readme") -> str:
-    """The README's text with ``block`` between the markers of ``part``, which name its ``writer``.
+def cost(metrics: Path) -> str:
+    """The same in a line."""
+    table = read_minutes(metrics)
+    if table is None:
+        return NOT_MEASURED
+    return (
+        f"`make repro` took {table.cpu_seconds.sum() / 60:.0f} CPU-minutes on {table.machine.iloc[0]}, and a stage at most "
+        f"{table.peak_mb.max() / 1000:.1f} GB of memory."
+    )
+
+
+def insert(page: str, part: str, block: str, writer: str = "regen_lib.study.report.readme") -> str:
+    """A page's text with ``block`` between the markers of ``part``, which name its ``writer``.
 
     :class:`StudyError` unless both stand there once.
     """
     begin, end = f"<!-- {part}: written by `python -m {writer}` -->", f"<!-- end of {part} -->"
-    if readme.count(begin) != 1 or readme.count(end) != 1:
-        raise StudyError(f"README.md needs the lines {begin!r} and {end!r} once each")
-    before, rest = readme.split(begin)
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise StudyError(f"the page needs the lines {begin!r} and {end!r} once each")
+    before, rest = page.split(begin)
     return f"{before}{begin}\n{block}\n{end}{rest.split(end)[1]}"
 
 
-def update(readme: str, metrics: Path, params: Mapping[str, Any]) -> str:
-    """The README's text with every block written anew; ``params`` is params.yaml."""
+def blocks(metrics: Path, params: Mapping[str, Any]) -> dict[str, str]:
+    """Every block of :data:`PAGES`; ``params`` is params.yaml."""
     tables = read(metrics)
-    blocks = {"results": render(metrics), "findings": findings(tables), "minutes": minutes(metrics)}
-    blocks["defenses"] = defenses_table.block(tables, read_minutes(metrics), defenses_table.built_on(params))
-    for part, block in blocks.items():
-        readme = insert(readme, part, block)
-    return readme
+    built = defenses_table.built_on(params)
+    return {
+        "verdicts": verdicts.block(tables),
+        "cost": cost(metrics),
+        "results": render(metrics),
+        "findings": findings(tables),
+        "defenses": defenses_table.block(tables, read_minutes(metrics), built),
+        "minutes": minutes(metrics),
+    }
+
+
+def write_pages(pages: Mapping[str, Sequence[str]], blocks: Mapping[str, str], writer: str = "regen_lib.study.report.readme") -> None:
+    """Write the blocks into those of ``pages`` that this folder has: the other studies have none. :class:`StudyError` names the page."""
+    for name, parts in pages.items():
+        path = Path(name)
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            try:
+                for part in parts:
+                    text = insert(text, part, blocks[part], writer)
+            except StudyError as error:
+                raise StudyError(f"{name}: {error}") from error
+            write_bytes(path, text.encode())
 
 
 def main() -> int:
-    """Write metrics/summary.json, and README.md where this folder has one; returns the exit status."""
-    metrics, readme = Path("metrics"), Path("README.md")
+    """Write metrics/summary.json, and the pages where this folder has them; returns the exit status."""
+    metrics = Path("metrics")
     try:
         write_bytes(metrics / "summary.json", (json.dumps(summary(metrics), indent=2) + "\n").encode())
-        if readme.is_file():
-            write_bytes(readme, update(readme.read_text(encoding="utf-8"), metrics, load_params(Path("params.yaml"))).encode())
+        if any(Path(name).is_file() for name in PAGES):
+            write_pages(PAGES, blocks(metrics, load_params(Path("params.yaml"))))
     except (OSError, StudyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

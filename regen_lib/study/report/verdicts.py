@@ -1,0 +1,102 @@
+"""What holds of the paper and what does not, in six rows with a number each: the README's table, from metrics/ and nothing else."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from regen_lib.study.report.defenses_table import condensed, place, ranked
+from regen_lib.study.tables.masking import restored
+
+Tables = dict[str, pd.DataFrame]
+HOLDS, PARTLY = 0.9, 0.5  # of the top-1 that an attack takes
+LOST = 2.2  # points of top-1 that clean images lose at most in the paper
+LEADING = 3  # places that count as partly the best
+WHITE_BOX = ("spgd", "sga")
+
+
+class Verdict(NamedTuple):
+    """A row: the claim, what the numbers make of it, the number in words, the tables that it is from."""
+
+    claim: str
+    verdict: str
+    measured: str
+    evidence: tuple[str, ...]
+
+
+def block(tables: Tables) -> str:
+    """The table, and below it when a claim counts as holding."""
+    rows = [part(tables) for part in (of_filters, of_trained, of_clean, of_unseen, of_white_box, of_places)]
+    lines = ["| the paper's claim | verdict | measured here | table |", "|---|---|---|---|"]
+    for row in rows:
+        links = " · ".join(f"[{name}](metrics/{name}.csv)" for name in row.evidence)
+        lines.append(f"| {row.claim} | **{row.verdict}** | {row.measured} | {links} |")
+    note = (
+        f"Shares are means over networks. A claim holds from {HOLDS:g} of the lost top-1 on, partly from {PARTLY:g} on; on clean images, "
+        f"up to the {LOST:g} points that the paper's networks lose; of places, partly among the first {LEADING}."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def grade(share: float) -> str:
+    """The verdict on a share of the lost top-1 that comes back."""
+    return "holds" if share >= HOLDS else "partly" if share >= PARTLY else "does not"
+
+
+def returned(rows: pd.DataFrame, defense: str) -> float:
+    """Share of the top-1 lost to an attack that ``defense`` brings back, mean over its networks; ``rows``: one a network and defence."""
+    top1 = rows.pivot_table(index="network", columns="defense", values="accuracy")
+    clean = rows[rows.defense == "undefended"].groupby("network").clean_accuracy.first()
+    return float(((top1[defense] - top1.undefended) / (clean - top1.undefended)).mean())
+
+
+def of_filters(t: Tables) -> Verdict:
+    """Fig. 3: the noise in the upper half of a first layer, and in a random half."""
+    half = restored(t["fig3"], 0.5).groupby("order").restored.mean()
+    back = f"{half['ranked']:.2f} of the lost top-1 is back once the top half of a first layer's filters is freed of it"
+    words = f"{back}; {half['random']:.2f} with a random half"
+    return Verdict("Filters of large l1 norm carry most of the noise (Fig. 3)", grade(half["ranked"]), words, ("fig3",))
+
+
+def of_trained(t: Tables) -> Verdict:
+    """Table 2."""
+    share = returned(t["table2"][t["table2"].attack == "uap"], "ours")
+    claim = "Units undo the attack that they were trained on (Table 2)"
+    return Verdict(claim, grade(share), f"{share:.2f} of the lost top-1 is back", ("table2",))
+
+
+def of_clean(t: Tables) -> Verdict:
+    """Table 2, clean images."""
+    clean = t["table2"].pivot_table(index="network", columns="defense", values="clean_accuracy")
+    lost = float(100 * (clean.undefended - clean.ours).max())
+    return Verdict(
+        "Clean images keep their top-1 (Table 2)",
+        "holds" if lost <= LOST else "does not",
+        f"at most {lost:.1f} points are lost",
+        ("table2",),
+    )
+
+
+def of_unseen(t: Tables) -> Verdict:
+    """Table 5."""
+    share = returned(t["table5"][t["table5"].attack == "mean_unseen"], "ours")
+    claim = "Units help against attacks that they never met (Table 5)"
+    return Verdict(claim, grade(share), f"{share:.2f} of the lost top-1 is back", ("table5",))
+
+
+def of_white_box(t: Tables) -> Verdict:
+    """Table 6: hardened units under the worse attacker of each network."""
+    rows = t["table6"][t["table6"].attack.isin(WHITE_BOX)]
+    worst = rows.groupby(["network", "defense"])[["accuracy", "clean_accuracy"]].min().reset_index()
+    share = returned(worst, "hardened")
+    claim = "Hardened units withstand attackers who know them (Table 6)"
+    return Verdict(claim, grade(share), f"{share:.2f} of the lost top-1 is back", ("table6",))
+
+
+def of_places(t: Tables) -> Verdict:
+    """Tables 2 to 6, every defence."""
+    means = condensed(t, None, {})
+    orders = [ranked(means[measure]) for measure in ("restoration", "white_box")]
+    places = [place(order) for order in orders]
+    verdict = "holds" if max(places) == 1 else "partly" if min(places) <= LEADING else "does not"
+    words = f"place {places[0]} of {len(orders[0])} by mean restoration, {places[1]} in the white box"
+    return Verdict("No other defence does better (Tables 2-6)", verdict, words, ("defenses", "table6_defenses"))

@@ -1,0 +1,93 @@
+"""The README's six rows from tables made by hand: shares of the lost top-1 and places worked out here."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from regen_lib.study.report import verdicts
+from regen_lib.study.report.verdicts import Verdict
+
+
+def top1(*rows: tuple[Any, ...], **same: Any) -> pd.DataFrame:
+    """Rows of network, defence, top-1; clean top-1 is .9 undefended, .88 defended."""
+    table = pd.DataFrame(list(rows), columns=["network", "defense", "accuracy"]).assign(**same)
+    return table.assign(clean_accuracy=table.defense.map(lambda name: 0.9 if name == "undefended" else 0.88))
+
+
+def tables() -> dict[str, pd.DataFrame]:
+    masked = [(order, fraction) for order in ("ranked", "random", "reversed") for fraction in (0.0, 0.5)]
+    fig3 = pd.DataFrame(masked, columns=["order", "fraction"]).assign(network="a", depth=1, clean=0.9, accuracy=0.1)
+    fig3.loc[fig3.fraction == 0.5, "accuracy"] = [0.86, 0.5, 0.2]  # of a loss of 0.8: 0.95, 0.5, 0.125
+    own = top1(("a", "undefended", 0.1), ("a", "ours", 0.86), ("b", "undefended", 0.5), ("b", "ours", 0.896), attack="uap")  # 0.95, 0.99
+    met = top1(
+        ("a", "undefended", 0.1), ("a", "ours", 0.58), ("b", "undefended", 0.5), ("b", "ours", 0.7), attack="mean_unseen"
+    )  # 0.6, 0.5
+    other = top1(("a", "undefended", 0.0), ("a", "ours", 0.0), attack="random_signs")
+    known = [
+        top1(("a", "undefended", 0.2), ("a", "hardened", 0.7), attack="spgd"),
+        top1(("a", "undefended", 0.1), ("a", "hardened", 0.3), attack="sga"),
+    ]
+    rivalry = pd.DataFrame([("undefended", 0.1), ("ours", 0.5), ("prn", 0.6), ("hgd", 0.4)], columns=["defense", "accuracy"])
+    rivalry = rivalry.assign(network="a", attack="uap", clean_accuracy=0.9, restoration=rivalry.accuracy, ci_low=0.0, ci_high=1.0)
+    every = rivalry.assign(attack="mean_all")
+    costs = rivalry[["network", "defense"]].assign(parameters=1, inference=1.0)
+    return {
+        "fig3": fig3,
+        "table2": pd.concat([own, other]),
+        "table5": pd.concat([met, other]),
+        "table6": pd.concat(known),
+        "defenses": pd.concat([rivalry, every]),
+        "table6_defenses": rivalry.assign(accuracy=[0.1, 0.5, 0.6, 0.7]),
+        "defense_costs": costs,
+    }
+
+
+def test_each_row_by_hand() -> None:
+    t = tables()
+    freed = "0.95 of the lost top-1 is back once the top half of a first layer's filters is freed of it; 0.50 with a random half"
+    assert verdicts.of_filters(t)[1:3] == ("holds", freed)
+    assert verdicts.of_trained(t)[1:3] == ("holds", "0.97 of the lost top-1 is back")
+    assert verdicts.of_clean(t)[1:3] == ("holds", "at most 2.0 points are lost")
+    assert verdicts.of_unseen(t)[1:3] == ("partly", "0.55 of the lost top-1 is back")
+    assert verdicts.of_white_box(t)[1:3] == ("does not", "0.25 of the lost top-1 is back")  # the worse of each: .1 to .3 of .9
+    assert verdicts.of_places(t)[1:3] == ("partly", "place 2 of 3 by mean restoration, 3 in the white box")
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.9, "holds"), (0.899, "partly"), (0.5, "partly"), (0.499, "does not"), (-1.0, "does not")]
+)
+def test_what_a_share_is_worth(share: float, verdict: str) -> None:
+    assert verdicts.grade(share) == verdict
+
+
+def test_more_than_the_papers_loss_on_clean_images_does_not_hold() -> None:
+    t = tables()
+    t["table2"] = t["table2"].assign(clean_accuracy=t["table2"].clean_accuracy - 0.01 * (t["table2"].defense == "ours"))
+    assert verdicts.of_clean(t)[1:3] == ("does not", "at most 3.0 points are lost")
+
+
+@pytest.mark.parametrize(("better", "known", "verdict"), [(0, 0, "holds"), (0, 1, "partly"), (4, 2, "partly"), (3, 4, "does not")])
+def test_places(better: int, known: int, verdict: str) -> None:
+    """By how many rivals do better: on average, and in the white box."""
+    names = ["undefended", "ours", "prn", "hgd", "jpeg", "prn_det"]
+    values, white = ([0.9, 0.5, *[0.6] * count, *[0.4] * (4 - count)] for count in (better, known))
+    rows = pd.DataFrame({"defense": names, "restoration": values, "accuracy": values})
+    rows = rows.assign(network="a", attack="uap", clean_accuracy=0.9, ci_low=0.0, ci_high=1.0)
+    costs = rows[["network", "defense"]].assign(parameters=1, inference=1.0)
+    t = {
+        "defenses": pd.concat([rows, rows.assign(attack="mean_all")]),
+        "table6_defenses": rows.assign(accuracy=white),
+        "defense_costs": costs,
+    }
+    assert verdicts.of_places(t).verdict == verdict
+
+
+def test_the_table_links_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for index, name in enumerate(name for name in vars(verdicts) if name.startswith("of_")):
+        monkeypatch.setattr(verdicts, name, lambda _t, index=index: Verdict(f"claim {index}", "holds", "all", ("table2", "fig3")))
+    lines = verdicts.block({}).splitlines()
+    assert lines[:2] == ["| the paper's claim | verdict | measured here | table |", "|---|---|---|---|"]
+    links = "[table2](metrics/table2.csv) · [fig3](metrics/fig3.csv)"
+    assert lines[2:8] == [f"| claim {index} | **holds** | all | {links} |" for index in range(6)]
+    assert "holds from 0.9 of the lost top-1 on, partly from 0.5 on" in lines[-1]
