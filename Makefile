@@ -76,12 +76,12 @@ pipeline: $(READY)  ## every stage on the smoke profile, twice
 faults: $(READY)  ## damage, full disks, hostile files, limits: a thousand faults, and the table of what held (docs/faults.md)
 	python -m tests.faults
 
-# sums round alike on every x86 processor from AVX2 on, so what was recorded on one holds on the next
+# so that sums round alike on x86 processors from AVX2 on: what was recorded on one is to hold on the next
 ALIKE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
 
 notebooks: $(READY)  ## every notebook in order under nbval, on the smoke profile; marked cells print what tests/notebooks has
 	rm -rf build/notebooks
-	python -m tests.recorded copies
+	$(ALIKE) python -m tests.recorded copies
 	REGEN_STAGE=notebooks $(ALIKE) python -m pytest -p tests.recorded --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
 		-p no:cacheprovider build/[0-9]*.ipynb
 

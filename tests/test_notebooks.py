@@ -79,6 +79,7 @@ def test_what_marked_cells_print_is_recorded(path: Path) -> None:
     assert all(cell.outputs and cell.execution_count for cell in kept)
     copied = {cell.id: cell for cell in recorded.copy(path).cells}
     assert [copied[cell.id].outputs for cell in marked] == [cell.outputs for cell in kept]
+    assert not any(cell.outputs or cell.execution_count for cell in code(recorded.copy(path, compared=False)))
 
 
 @pytest.mark.parametrize("stage", stages(smoke()), ids=lambda stage: stage.name)
