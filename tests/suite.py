@@ -28,6 +28,7 @@ UNITS = {"ours": (2, 0.5), "hardened": (2, 0.5), "units1": (1, 0.5), "units2": (
 BANKS = {  # norm, xi, members
     **{"uap": (math.inf, 60.0, 3), "uap_l2": (2, 500.0, 2), "uap_smaller": (math.inf, 55.0, 3), "tuning": (math.inf, 60.0, 2)},
     **{"xi90": (math.inf, 90.0, 3), "xi120": (math.inf, 120.0, 3), "random_signs": (math.inf, 60.0, 3), "random_l2": (2, 500.0, 2)},
+    **{"train": (math.inf, 60.0, 4)},
     **{"fff": (math.inf, 60.0, 2), "nag": (math.inf, 60.0, 3), "spgd": (math.inf, 60.0, 2)},
 }
 WHITE_BOX = ("spgd", "uap")

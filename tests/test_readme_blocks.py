@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from regen_lib.core.errors import StudyError
-from regen_lib.study.report import readme
+from regen_lib.study.report import readme, studies
 
 CELLS = {  # table, attack: xi, restoration of ours, the paper's
     ("table2", "uap"): (60, 0.97, 0.976),
@@ -97,3 +97,16 @@ def test_inference_is_joined_where_it_was_measured(metrics: Path) -> None:
     costs = readme.read(metrics)["defense_costs"]
     assert list(costs.parameters) == [7, 9]
     assert costs.inference.fillna(-1).tolist() == [-1, 3.0]
+
+
+def test_every_study_has_its_row(tmp_path: Path) -> None:
+    (tmp_path / "studies/mine/metrics").mkdir(parents=True)
+    (tmp_path / "studies/mine/metrics/table1.csv").write_text("a\n1\n")
+    row = "study: {networks: [vgg16, squeezenet]}\nthreats: {inf: {norm: inf, xi: 12}, l2: {norm: 2, xi: 300}}\n"
+    (tmp_path / "params.yaml").write_text("# Grey images of\n# clothes. More.\n# And more.\n\n" + row)
+    (tmp_path / "studies/mine/params.yaml").write_text("# Photographs: `make it`, at once. More.\n" + row)
+    rows = studies.block(tmp_path).splitlines()
+    assert rows[2:] == [
+        "| [the default](../params.yaml) | Grey images of clothes | VGG-16, SqueezeNet | 12 | none yet |",
+        "| [`mine`](../studies/mine/params.yaml) | Photographs | VGG-16, SqueezeNet | 12 | 1 |",
+    ]

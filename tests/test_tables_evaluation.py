@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -167,6 +168,11 @@ def test_the_table_of_banks_by_hand(known: Known) -> None:
     v = known.banks["one", "uap"].perturbations.flatten(1)
     cosines = [abs(float(v[i] @ v[j])) / float(v[i].norm() * v[j].norm()) for i in range(3) for j in range(i)]
     assert row.cosine_max == pytest.approx(max(cosines), rel=1e-5)
+    known_ones = known.banks["one", "train"].perturbations.flatten(1)
+    closest = [max(abs(float(a @ b)) / float(a.norm() * b.norm()) for b in known_ones) for a in v]
+    assert row.cosine_train == pytest.approx(sum(closest) / 3, rel=1e-5)
+    left = [np.linalg.lstsq(known_ones.T.double().numpy(), a.double().numpy(), rcond=None)[1].item() for a in v]  # outside of the span
+    assert row.span_train == pytest.approx(sum(1 - r / float(a.double() @ a.double()) for r, a in zip(left, v, strict=True)) / 3, rel=1e-5)
 
 
 def test_a_bank_without_history_took_one_pass(known: Known) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from regen_lib.core.images import Images
@@ -30,4 +31,18 @@ def summarise(bank: Bank, network: nn.Module, images: Images, clean: Tensor) -> 
         "fooling_unseen_min": min(unseen),
         "cosine_max": bank.largest_cosine(),
         "passes": max(1, len(bank.history)),
+    }
+
+
+def overlap(bank: Bank, training: Bank) -> dict[str, float]:
+    """How far a bank is from the one that units were trained on, means over its members.
+
+    ``cosine_train``: the largest absolute cosine with a training perturbation (the paper's test UAPs stay below 0.15), ``span_train``: the
+    share of a perturbation's energy, its squared l2 norm, in the span of all training perturbations.
+    """
+    flat, known = (torch.nn.functional.normalize(each.perturbations.double().flatten(1), dim=1) for each in (bank, training))
+    basis, _ = torch.linalg.qr(known.T)
+    return {
+        "cosine_train": float((flat @ known.T).abs().amax(1).mean()),
+        "span_train": float((flat @ basis).square().sum(1).mean()),
     }

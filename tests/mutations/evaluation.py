@@ -7,6 +7,20 @@ SUITE, EVALUATE = "regen_lib/study/tables/suite.py", "regen_lib/evaluation/evalu
 
 MUTATIONS = (
     Mutation(
+        "the span of the training bank lacks a member",
+        "regen_lib/evaluation/banks.py",
+        "torch.linalg.qr(known.T)",
+        "torch.linalg.qr(known[1:].T)",
+        (f"{CROSS}::test_the_table_of_banks_by_hand",),
+    ),
+    Mutation(
+        "a perturbation opposite to a training one is far from it",
+        "regen_lib/evaluation/banks.py",
+        "(flat @ known.T).abs()",
+        "(flat @ known.T)",
+        (f"{CROSS}::test_the_table_of_banks_by_hand",),
+    ),
+    Mutation(
         "Table 1 uses one network's bank for all",
         SUITE,
         'rescaled(self.bank(name, "uap"), xi)',

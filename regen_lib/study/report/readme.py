@@ -15,7 +15,7 @@ import pandas as pd
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import write_bytes
 from regen_lib.study.params import load_params
-from regen_lib.study.report import defenses_table, verdicts
+from regen_lib.study.report import defenses_table, studies, verdicts
 from regen_lib.study.report.claims import findings
 from regen_lib.study.titles import TITLES
 
@@ -23,6 +23,7 @@ PAGES = {  # which blocks each has
     "README.md": ("verdicts", "cost"),
     "docs/report.md": ("results", "findings", "defenses"),
     "docs/costs.md": ("minutes",),
+    "docs/reading.md": ("studies",),
 }
 FILES = (
     *("banks", "choices", "clipping", "costs", "excitation", "fig2", "fig3", "figS2", "fig6_test", "hardened", "margins", "synthesis"),
@@ -171,6 +172,7 @@ def blocks(metrics: Path, params: Mapping[str, Any]) -> dict[str, str]:
         "findings": findings(tables),
         "defenses": defenses_table.block(tables, read_minutes(metrics), built),
         "minutes": minutes(metrics),
+        "studies": studies.block(metrics.parent),
     }
 
 

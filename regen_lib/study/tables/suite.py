@@ -11,7 +11,7 @@ from regen_lib.core.images import Images
 from regen_lib.core.inference import predict
 from regen_lib.core.perturbations import Bank, load_bank
 from regen_lib.core.progress import tqdm
-from regen_lib.evaluation.banks import summarise
+from regen_lib.evaluation.banks import overlap, summarise
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
 from regen_lib.regeneration.files import load_units
@@ -140,7 +140,11 @@ class Suite:
     def bank_table(self, names: Iterable[str], strong: str = "", strengths: Iterable[str] = ()) -> pd.DataFrame:
         """One row for each of these banks on every network, and for ``strengths`` on the network ``strong``."""
         listed = [(network, bank) for network in self.names for bank in names] + [(strong, bank) for bank in strengths]
-        return pd.DataFrame([{"bank": bank, **self.describe_bank(network, self.bank(network, bank))} for network, bank in tqdm(listed)])
+        rows = []
+        for network, name in tqdm(listed):
+            bank = self.bank(network, name)
+            rows.append({"bank": name, **self.describe_bank(network, bank), **overlap(bank, self.bank(network, "train"))})
+        return pd.DataFrame(rows)
 
 
 def rescaled(bank: Bank, xi: float | None) -> Bank:
