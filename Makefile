@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock repro quick smoke sample pack unpack test checks unit pipeline faults notebooks lint lab docs bench clean
+.PHONY: help setup lock repro quick smoke sample pack unpack test checks unit pipeline faults notebooks record outputs lint lab docs bench clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,9 +76,21 @@ pipeline: $(READY)  ## every stage on the smoke profile, twice
 faults: $(READY)  ## damage, full disks, hostile files, limits: a thousand faults, and the table of what held (docs/faults.md)
 	python -m tests.faults
 
-notebooks: $(READY)  ## every notebook in order under nbval, on the smoke profile
+# so that sums round alike on x86 processors from AVX2 on: what was recorded on one is to hold on the next
+ALIKE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
+
+notebooks: $(READY)  ## every notebook in order under nbval, on the smoke profile; marked cells print what tests/notebooks has
 	rm -rf build/notebooks
-	python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks/[0-9]*
+	$(ALIKE) python -m tests.recorded copies
+	REGEN_STAGE=notebooks $(ALIKE) python -m pytest -p tests.recorded --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
+		-p no:cacheprovider build/[0-9]*.ipynb
+
+record: $(READY)  ## tests/notebooks anew, after a change that changes results
+	rm -rf build/notebooks
+	REGEN_STAGE=notebooks $(ALIKE) python -m tests.recorded record
+
+outputs: $(READY)  ## the outputs of the study's executed notebooks into notebooks/, to be read in git (after make repro)
+	python -m regen_lib.study outputs
 
 lint: $(READY)  ## ruff and mypy
 	ruff format --check regen_lib tests benchmarks docs

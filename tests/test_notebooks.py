@@ -1,14 +1,17 @@
-"""Notebooks as they stand in git: stripped, thin, with the smoke profile as their defaults."""
+"""Notebooks as they stand in git: thin, with the smoke profile as their defaults, and the outputs of the committed study or none."""
 
 import ast
 import json
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
+from regen_lib.study.outputs import KEY, cleaned, code, outputs_hash
 from regen_lib.study.params import load_params
 from regen_lib.study.stage import Stage, notebook_parameters
+from tests import recorded
 from tests.pipeline import smoke, stages
 from tests.repository import REPOSITORY
 
@@ -24,7 +27,7 @@ def cells(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_are_stripped_and_thin(path: Path) -> None:
+def test_notebooks_are_thin(path: Path) -> None:
     found = cells(path)
     assert len(found) <= 25
     assert found[0]["cell_type"] == "markdown"
@@ -32,14 +35,51 @@ def test_notebooks_are_stripped_and_thin(path: Path) -> None:
         assert word in "".join(found[0]["source"])
     for cell in found:
         if cell["cell_type"] == "code":
-            assert not cell["outputs"]
-            assert cell["execution_count"] is None
             source = "".join(cell["source"])
             statements = ast.parse(source).body
             imports = all(isinstance(s, ast.Import | ast.ImportFrom) for s in statements)
             lines = [line for line in source.splitlines() if line.strip()]
             assert "parameters" in cell["metadata"].get("tags", []) or len(lines) <= (15 if imports else 10), source
             assert not any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(source)))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_outputs_are_the_studys_or_none(path: Path) -> None:
+    """Not those of a run by hand: `python -m regen_lib.study outputs` puts them in, or takes nothing and leaves the notebook as it was."""
+    notebook = nbformat.read(path, 4)
+    about, has = notebook.metadata.get(KEY, {}), any(cell.outputs or cell.execution_count for cell in code(notebook))
+    assert not has or about.get("outputs") == outputs_hash(notebook), f"{path.name} has outputs of another run than the study's: clear them"
+    for number, cell in enumerate(code(notebook), 1):
+        assert cleaned(cell.outputs, number) == cell.outputs
+
+
+def test_outputs_are_small() -> None:
+    assert sum(path.stat().st_size for path in NOTEBOOKS) < 3_000_000
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.name[0].isdigit()], ids=lambda path: path.stem)
+def test_the_first_cell_says_what_is_asked_and_how_to_run_it(path: Path) -> None:
+    notebook = nbformat.read(path, 4)
+    text, stage = " ".join(notebook.cells[0].source.replace("\n>", " ").split()), notebook.metadata.get(KEY, {}).get("stage")
+    assert "**Question.**" in text
+    assert "smoke profile" in text
+    if stage:
+        (asked,) = [found for found in stages() if found.name == stage]
+        assert asked.notebook == path.stem
+        assert f"section `{asked.section.partition('.')[0]}`" in text
+        assert f"`python -m regen_lib.study repro {stage.replace('-', '@', 1)}`" in text
+
+
+@pytest.mark.parametrize("path", recorded.notebooks(), ids=lambda path: path.stem)
+def test_what_marked_cells_print_is_recorded(path: Path) -> None:
+    """nbval compares nothing where nothing is recorded: `make record` after a marked cell has changed."""
+    marked = recorded.marked(nbformat.read(path, 4))
+    kept = nbformat.read(recorded.RECORDED / path.name, 4).cells
+    assert [(cell.id, cell.source) for cell in kept] == [(cell.id, cell.source) for cell in marked]
+    assert all(cell.outputs and cell.execution_count for cell in kept)
+    copied = {cell.id: cell for cell in recorded.copy(path).cells}
+    assert [copied[cell.id].outputs for cell in marked] == [cell.outputs for cell in kept]
+    assert not any(cell.outputs or cell.execution_count for cell in code(recorded.copy(path, compared=False)))
 
 
 @pytest.mark.parametrize("stage", stages(smoke()), ids=lambda stage: stage.name)

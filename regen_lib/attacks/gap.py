@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.generators import residual_generator, seeded
-from regen_lib.attacks._shared.side_by_side import to_bank
+from regen_lib.attacks._shared.side_by_side import progress_bar, to_bank
 from regen_lib.core.images import as_input
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.options import Amount, Count, Natural
 from regen_lib.core.perturbations import Bank, Threat
-from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
 
 
@@ -42,7 +41,7 @@ def gap(
     clean = predictions(network, parts)
     objective = partial(generator_loss, network, loss=loss, towards=towards)
     v, runs = torch.zeros(count, *pixels.shape[1:]), []
-    for k in (progress := tqdm(range(count), desc="gap")):
+    for k in (progress := progress_bar(range(count), "gap", network)):
         rng = generator(seed, "gap", k)
         best: list[float] = []
         for made in generated(parts, k, objective, threat, rng, batch=batch, rate=rate):

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.activations import convolutions, ran
 from regen_lib.attacks._shared.generators import LatentGenerator, seeded
-from regen_lib.attacks._shared.side_by_side import to_bank
+from regen_lib.attacks._shared.side_by_side import progress_bar, to_bank
 from regen_lib.core.images import as_input
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.options import Amount, Count
 from regen_lib.core.perturbations import Bank, Threat
-from regen_lib.core.progress import tqdm
+from regen_lib.core.progress import finish
 from regen_lib.core.seeding import generator
 
 
@@ -45,7 +45,7 @@ def nag(
     optimizer = torch.optim.Adam(maker.parameters(), lr=rate)
     images, labels = parts.flatten(0, 1), clean.flatten()
     v, fooling, history = torch.zeros(count, *pixels.shape[1:]), [0.0] * count, []
-    for _ in (progress := tqdm(range(passes), desc="nag")):
+    for _ in (progress := progress_bar(range(passes), "nag", network)):
         for chosen in torch.randperm(len(images), generator=rng).split(batch):
             optimizer.zero_grad()
             made = threat.at_full_norm(maker.sample(len(chosen), rng))
@@ -59,6 +59,7 @@ def nag(
         history.append(sum(fooling) / count)
         progress.set_postfix(fooling=f"{history[-1]:.2f}")
         if history[-1] >= threat.target:
+            finish(progress)
             break
     return to_bank("nag", network, threat, v, fooling, history, seed)
 

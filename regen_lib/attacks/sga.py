@@ -5,12 +5,12 @@ from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
-from regen_lib.attacks._shared.side_by_side import Best, shuffled
+from regen_lib.attacks._shared.side_by_side import Best, progress_bar, shuffled
 from regen_lib.attacks._shared.universal_step import universal_step
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.options import Amount, Count
 from regen_lib.core.perturbations import Bank, Threat
-from regen_lib.core.progress import tqdm
+from regen_lib.core.progress import finish
 from regen_lib.core.seeding import generator
 
 
@@ -41,7 +41,7 @@ def sga(
     generators = [generator(seed, "sga", k) for k in range(count)]
     v, size, members = torch.zeros(count, *pixels.shape[1:]), step * threat.xi, range(count)
     best = Best(v, threat.target, patience)
-    for _ in (progress := tqdm(range(passes), desc="sga")):
+    for _ in (progress := progress_bar(range(passes), "sga", network)):
         for chosen in shuffled(parts, generators).split(batch, dim=1):
             trial, total = v, torch.zeros_like(v)
             for _ in range(repeats):
@@ -53,5 +53,6 @@ def sga(
         best.look(v, member_fooling(network, parts, clean, v, members), members)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
         if best.over:
+            finish(progress)
             break
     return best.bank("sga", network, threat, seed)

@@ -12,13 +12,12 @@ from torch.func import jvp, vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from regen_lib.attacks._shared import door
-from regen_lib.attacks._shared.side_by_side import to_bank
+from regen_lib.attacks._shared.side_by_side import progress_bar, to_bank
 from regen_lib.core.depth import at_depth, named, upto
 from regen_lib.core.images import as_input
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.options import Count, Share
 from regen_lib.core.perturbations import Bank, Threat
-from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import generator
 from regen_lib.core.wrappers import eager
 
@@ -48,7 +47,7 @@ def singular_fool(
         probe = as_input(parts[0, :1])
         chosen = [named(network, layer) for layer in layers] or [at_depth(network, probe, depth) for depth in depths]
     made = []
-    for k in (progress := tqdm(range(count), desc="singular_fool")):
+    for k in (progress := progress_bar(range(count), "singular_fool", network)):
         layer = upto(network, *chosen[k % len(chosen)])
         x = as_input(parts[k, :batch])
         start = torch.rand(1, *x.shape[1:], generator=generator(seed, "singular fool", k)) - 0.5

@@ -5,12 +5,12 @@ from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
-from regen_lib.attacks._shared.side_by_side import Best, shuffled
+from regen_lib.attacks._shared.side_by_side import Best, progress_bar, shuffled
 from regen_lib.attacks._shared.universal_step import universal_step
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.options import Amount, Count, Natural
 from regen_lib.core.perturbations import Bank, Threat
-from regen_lib.core.progress import tqdm
+from regen_lib.core.progress import finish
 from regen_lib.core.seeding import generator
 
 
@@ -44,7 +44,7 @@ def spgd(
     generators = [generator(seed, "spgd", k) for k in range(count)]
     v, members = torch.zeros(count, *pixels.shape[1:]), range(count)
     best = Best(v, threat.target, patience)
-    for _ in (progress := tqdm(range(passes), desc="spgd")):
+    for _ in (progress := progress_bar(range(passes), "spgd", network)):
         order = shuffled(parts, generators)
         for start in range(0, parts.shape[1], batch):
             gradient = uphill * loss_gradient(network, parts, goal, v, order[:, start : start + batch], clip=uphill > 0)
@@ -52,5 +52,6 @@ def spgd(
         best.look(v, member_fooling(network, parts, clean, v, members), members)
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
         if best.over:
+            finish(progress)
             break
     return best.bank("spgd", network, threat, seed)

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
 from regen_lib.attacks._shared.deepfool import MAX_STEPS, deepfool
-from regen_lib.attacks._shared.side_by_side import Best, shuffled
+from regen_lib.attacks._shared.side_by_side import Best, progress_bar, shuffled
 from regen_lib.core.images import as_input
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.options import Count
 from regen_lib.core.perturbations import Bank, Threat
-from regen_lib.core.progress import tqdm
+from regen_lib.core.progress import finish
 from regen_lib.core.seeding import generator
 
 CHUNK = 256  # images in one DeepFool batch: keeps the activations in cache
@@ -45,7 +45,7 @@ def uap(
     generators = [generator(seed, "uap", k) for k in range(count)]
     v = torch.zeros(count, *pixels.shape[1:])
     best = Best(v, threat.target, patience)
-    for _ in (progress := tqdm(range(passes), desc="uap")):
+    for _ in (progress := progress_bar(range(passes), "uap", network)):
         order = shuffled(parts, generators)
         members = torch.tensor(best.running)
         for start in range(0, parts.shape[1], batch):
@@ -54,6 +54,7 @@ def uap(
         best.look(v, member_fooling(network, parts, clean, v, members.tolist()), members.tolist())
         progress.set_postfix(fooling=f"{best.history[-1]:.2f}", running=len(best.running))
         if best.over:
+            finish(progress)
             break
     return best.bank("uap", network, threat, seed)
 

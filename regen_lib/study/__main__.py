@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     command("raw", fetch_raw, "fetch the source of images, or see that it is there; dvc.yaml calls this")
     command("report", write_report, "write summary.json and, in the default study, the numbers in README.md and docs/; dvc.yaml calls this")
     command("check", check, "check params.yaml")
+    outputs = command("outputs", take_outputs, "put the executed notebooks' outputs into notebooks/, to be read in git")
+    outputs.add_argument("--executed", type=Path, default=Path("executed"), help="where the executed notebooks are (default: executed)")
     drawn = command("dag", draw_dag, "what each stage needs, the networks, attacks and defences of a stage in one line")
     drawn.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
     packed = command("pack", write_pack, "write what the stages made, with model cards, into one archive")
@@ -123,6 +125,14 @@ def write_report(_options: argparse.Namespace) -> int:
 def check(_options: argparse.Namespace) -> int:
     """Check the parameters."""
     load_params(PARAMS, deep=True)
+    return 0
+
+
+def take_outputs(options: argparse.Namespace) -> int:
+    """Put the outputs of executed notebooks into the study's."""
+    from regen_lib.study.outputs import write_outputs
+
+    write_outputs(Path(load_params(PARAMS)["study"]["source"]) / "notebooks", options.executed)
     return 0
 
 

@@ -7,6 +7,7 @@ RIVALS = "tests/test_rivals.py::test_the_readmes_table_of_defenses_by_hand"
 MINUTES, SHEETS = "tests/test_minutes.py::test_the_readmes_minutes_with_and_without_the_rivals", "tests/test_sheets.py"
 FIGURES, MAP = "tests/test_figures.py", "tests/test_rivals.py::test_the_summary_figure_shows_every_defence_of_every_network_where_it_stands"
 REPORT, PLOTS = "regen_lib/study/report", "regen_lib/study/figures"
+OUTPUTS, TAKEN = "regen_lib/study/outputs.py", ("tests/test_outputs.py",)
 
 SIX = "tests/test_verdicts.py"
 MUTATIONS = (
@@ -169,4 +170,10 @@ MUTATIONS = (
         'enumerate(("white_box", "worst"))',
         (MAP,),
     ),
+    Mutation("outputs of other code are taken", OUTPUTS, "if theirs != ours:", "if len(theirs) != len(ours):", TAKEN),
+    Mutation("outputs of a failed stage are taken", OUTPUTS, 'output.output_type == "error"', 'output.output_type == "none"', TAKEN),
+    Mutation("warnings stay among the outputs", OUTPUTS, 'output.get("name") == "stderr" or ', "", TAKEN),
+    Mutation("progress bars stay among the outputs", OUTPUTS, ' or WIDGET in output.get("data", {})', "", TAKEN),
+    Mutation("machine paths stay among the outputs", OUTPUTS, 'PATH.sub("", ADDRESS.sub("", text))', 'ADDRESS.sub("", text)', TAKEN),
+    Mutation("the hash of outputs is of their counts", OUTPUTS, "[cell.execution_count, cell.outputs]", "[cell.execution_count]", TAKEN),
 )

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared.activations import activations, ran
-from regen_lib.attacks._shared.side_by_side import Best
+from regen_lib.attacks._shared.side_by_side import Best, progress_bar
 from regen_lib.core.devices import memory_format
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
-from regen_lib.core.progress import tqdm
+from regen_lib.core.progress import finish
 from regen_lib.core.seeding import generator
 
 PATIENCE = 5  # checks without gain before a search ends
@@ -65,7 +65,7 @@ def raise_activations(
     optimizer = torch.optim.Adam([v], lr=rate * threat.xi)
     best = Best(threat.at_full_norm(v.detach()), threat.target, PATIENCE)
     with activations(network) as outputs:
-        for step in (progress := tqdm(range(1, steps + 1), desc=attack)):
+        for step in (progress := progress_bar(range(1, steps + 1), attack, network)):
             x = (inputs(rng)[None] + threat.project(v)[:, None]).flatten(0, 1)
             network(x.contiguous(memory_format=memory_format()))
             optimizer.zero_grad()
@@ -78,6 +78,7 @@ def raise_activations(
                     best.look(made, member_fooling(network, parts, clean, made, range(count)), range(count))
                     progress.set_postfix(fooling=f"{best.history[-1]:.2f}")
                     if best.over:
+                        finish(progress)
                         break
                 v /= torch.tensor([2.0 if halve(step, k, v[k]) else 1.0 for k in range(count)]).view(-1, 1, 1, 1)
     return best.bank(attack, network, threat, seed)

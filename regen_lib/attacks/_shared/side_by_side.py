@@ -1,11 +1,13 @@
 """What attacks share that make all perturbations of a bank side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from regen_lib.core.perturbations import Bank, Threat
+from regen_lib.core.progress import tqdm
 from regen_lib.core.storage import weights_hash
 from regen_lib.core.wrappers import bare
 
@@ -52,9 +54,18 @@ def to_bank(
     attack: str, network: nn.Module, threat: Threat, v: Tensor, fooling: Sequence[float], history: Sequence[float], seed: int
 ) -> Bank:
     """The finished perturbations as a bank."""
+    return Bank(v.contiguous(), threat, attack, family(network), weights_hash(network), seed, tuple(fooling), tuple(history))
+
+
+def family(network: nn.Module) -> str:
+    """What banks and bars call a network: its family, or its class."""
     inner = bare(network)
-    name = getattr(inner, "family", type(inner).__name__)
-    return Bank(v.contiguous(), threat, attack, name, weights_hash(network), seed, tuple(fooling), tuple(history))
+    return str(getattr(inner, "family", type(inner).__name__))
+
+
+def progress_bar(steps: Iterable[int], attack: str, network: nn.Module) -> Any:
+    """A bar over an attack's ``steps``, with the attack's and the network's name."""
+    return tqdm(steps, desc=f"{attack}, {family(network)}")
 
 
 def shuffled(parts: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
