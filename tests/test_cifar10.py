@@ -4,6 +4,7 @@ import hashlib
 import io
 import tarfile
 import urllib.request
+from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,10 @@ def test_splits_are_the_archives_records(tmp_path: Path, archive: bytes, monkeyp
     assert len(asked) == 1  # nothing is asked again
 
 
+def cut_short(*_: object, **__: object) -> None:
+    raise IncompleteRead(b"x", 9)
+
+
 def test_what_is_not_the_published_archive(tmp_path: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     served(monkeypatch, archive[:-1])
     with pytest.raises(StudyError, match=r"SHA-256 .* published .* delete it"):
@@ -87,6 +92,9 @@ def test_what_is_not_the_published_archive(tmp_path: Path, archive: bytes, monke
     assert list(tmp_path.iterdir()) == []
     served(monkeypatch, None)
     with pytest.raises(StudyError, match=r"no network\): put cifar-10-binary.tar.gz into"):
+        fetch("cifar10", tmp_path)
+    monkeypatch.setattr(urllib.request, "urlopen", cut_short)
+    with pytest.raises(StudyError, match=r"IncompleteRead.*: put cifar-10-binary.tar.gz into"):
         fetch("cifar10", tmp_path)
     with pytest.raises(StudyError, match="is missing: run the images stage"):
         cifar10.read(tmp_path, 6, 0)

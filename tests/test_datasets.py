@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import struct
 import subprocess
+from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,11 @@ def test_no_source(tmp_path: Path, four: dict[str, bytes], monkeypatch: pytest.M
     def broken(names: list[str]) -> dict[str, bytes]:
         raise subprocess.CalledProcessError(100, "apt-get")
 
-    sources(monkeypatch, none=absent, apt=broken)
-    with pytest.raises(StudyError, match=r"no source has train.*none: not here.*apt: .*100"):
+    def cut_short(names: list[str]) -> dict[str, bytes]:
+        raise IncompleteRead(b"x", 9)
+
+    sources(monkeypatch, none=absent, net=cut_short, apt=broken)
+    with pytest.raises(StudyError, match=r"no source has train.*none: not here.*net: IncompleteRead.*apt: .*100"):
         fetch(tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []
 

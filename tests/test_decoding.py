@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -316,3 +317,56 @@ def test_ten_folders_of_a_thousand_classes(tmp_path: Path) -> None:
     (tmp_path / "train/n02979186/another.jpg").write_bytes((tmp_path / "train/n02979186/0.jpg").read_bytes())
     with pytest.raises(StudyError, match="has other images than those"):
         training_images(target, True)
+
+
+def test_one_tree_in_several_spellings_is_one(raw: Path, tmp_path: Path) -> None:
+    target, _ = prepared(raw, tmp_path)
+    expected = load_images(target)
+    prepared(raw, tmp_path, trees={"train": "all", "validation": "./all", "test": "all/"})
+    found = load_images(target)
+    for split in ("train", "validation", "test"):
+        assert torch.equal(found[split].pixels, expected[split].pixels)
+
+
+@pytest.mark.parametrize("lines", ["all/{0}/00.JPEG 0\nall/{0}/00.JPEG 0\nall/{1}/01.JPEG 1", "all/{0}/00.JPEG 0\nall/{1}/01.JPEG 1"])
+def test_no_image_is_in_two_splits(raw: Path, tmp_path: Path, lines: str) -> None:
+    (raw / "list.txt").write_text(lines.format(*NAMES))
+    with pytest.raises(StudyError, match=r"is \d times among the images of .*: give trees and lists that share no file"):
+        prepared(raw, tmp_path, trees={**TREES, "test": "list.txt"})
+
+
+@pytest.mark.parametrize("file", ["../outside.png", "/abs/x.png"])
+def test_a_list_names_files_below_it(raw: Path, tmp_path: Path, file: str) -> None:
+    (raw / "list.txt").write_text(f"{file} 0\n")
+    with pytest.raises(StudyError, match="is not beside the list or below: move it there"):
+        prepared(raw, tmp_path, trees={**TREES, "test": "list.txt"})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: re.sub(r'(labels\\": \[)(\d)', lambda found: f"{found[1]}{(int(found[2]) + 1) % 3}", text),
+        lambda text: text[:40],
+        lambda _: "",
+        lambda _: "[]",
+        lambda _: "{}",
+    ],
+)
+def test_a_damaged_note_is_written_anew(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[str], str]) -> None:
+    target, _ = prepared(raw, tmp_path)
+    whole = target.read_bytes()
+    target.unlink()
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "assemble", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(raw, tmp_path)
+    note = next((tmp_path / "data").glob("*.parts/*.json"))
+    spoilt = spoil(note.read_text())
+    assert spoilt != note.read_text()
+    note.write_text(spoilt)
+    prepared(raw, tmp_path)
+    assert target.read_bytes() == whole

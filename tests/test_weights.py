@@ -5,6 +5,7 @@ import random
 import struct
 import zipfile
 from collections.abc import Callable
+from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from regen_lib.core.errors import StudyError
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
-from regen_lib.weights import caffe, load_weights
+from regen_lib.weights import caffe, load_weights, place
 from tests.conftest import draw
 from tests.matconvnet import matconvnet_layers, save_mat, save_mat73
 
@@ -174,7 +175,7 @@ def test_wrapped_and_nested_names(tmp_path: Path, suffix: str) -> None:
 def test_numbers_that_are_no_weights(tmp_path: Path, dtype: torch.dtype) -> None:
     network, path = tiny("squeezenet"), tmp_path / "net.pth"
     torch.save({name: tensor.to(dtype) for name, tensor in network.state_dict().items()}, path)
-    with pytest.raises(StudyError, match=f"holds {dtype}: expected floating-point numbers"):
+    with pytest.raises(StudyError, match=f"holds {dtype}, strided: expected plain floating-point numbers"):
         load_weights(tiny("squeezenet"), str(path))
 
 
@@ -266,3 +267,31 @@ def test_a_damaged_download_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     torch.save(tiny("squeezenet").state_dict(), kept)
     with pytest.raises(StudyError, match=f"{kept.name} is damaged: delete it"):
         load_weights(tiny("squeezenet"), "torchvision")
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda tensor: tensor.to_sparse(), "torch.float32, sparse_coo"),
+        (lambda tensor: tensor.to("meta"), "torch.float32, on meta"),
+        (lambda tensor: tensor.to(torch.float8_e4m3fn), "torch.float8_e4m3fn, strided"),
+    ],
+)
+def test_tensors_of_other_kinds_are_named(change: Callable[[Tensor], Tensor], kind: str) -> None:
+    network = tiny("squeezenet")
+    found = [(name, change(tensor)) for name, tensor in network.state_dict().items() if not name.startswith("normalize.")]
+    with pytest.raises(StudyError, match=f"holds {kind}: expected plain floating-point numbers of 16, 32 or 64 bits"):
+        place(network, found, "w.pth")
+
+
+def test_a_download_cut_short_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    for error in (RuntimeError("invalid hash value"), IncompleteRead(b"x", 9), ConnectionResetError("reset")):
+
+        def broken(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(torch.hub, "load_state_dict_from_url", broken)
+        monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", broken)
+        with pytest.raises(StudyError, match=r"squeezenet.*download it elsewhere and name the file"):
+            load_weights(tiny("squeezenet"), "torchvision")

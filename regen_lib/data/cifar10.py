@@ -10,6 +10,7 @@ import io
 import tarfile
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def fetch(raw: Path) -> None:
     try:
         with urllib.request.urlopen(URL, timeout=TIMEOUT) as answer:
             data = answer.read()
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise StudyError(f"{URL} cannot be had ({error}): put {ARCHIVE} into {raw}") from error
     write_bytes(path, check(data))
 

@@ -46,8 +46,15 @@ class Part:
     note: Path
 
     def known(self) -> dict[str, Any]:
-        """The note."""
-        note: dict[str, Any] = json.loads(self.note.read_bytes())
+        """The note; :class:`StudyError` for one that is not whole."""
+        try:
+            kept = json.loads(self.note.read_bytes())
+            note: dict[str, Any] = json.loads(kept["note"])
+            whole = digest(kept["note"].encode()) == kept["sha256"]
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            whole = False
+        if not whole:
+            raise StudyError(f"{self.note} is damaged: run it again, its images are decoded anew")
         return note
 
     def whole(self) -> bool:
@@ -57,7 +64,11 @@ class Part:
 
     def finished(self, pool: ThreadPoolExecutor) -> bool:
         """Whether this part was written already, from the bytes that the images have now."""
-        return self.note.is_file() and self.known()["made_of"] == digest(*pool.map(source_hash, self.found.files)) and self.whole()
+        try:
+            made_of = self.known()["made_of"]
+        except StudyError:
+            return False
+        return made_of == digest(*pool.map(source_hash, self.found.files)) and self.whole()
 
     def stored(self, note: Mapping[str, Any]) -> bytes:
         """The pixels that the note is on."""
@@ -93,7 +104,8 @@ class Part:
         with self.file.open("r+b") as file:
             file.seek(self.begin + place * self.form.bytes)
             file.write(data)
-        replace_bytes(self.note, json.dumps({**note, "place": place, "pixels": digest(data)}).encode())
+        text = json.dumps({**note, "place": place, "pixels": digest(data)})
+        replace_bytes(self.note, json.dumps({"note": text, "sha256": digest(text.encode())}).encode())
 
 
 def source_hash(file: Path) -> bytes:

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def fetch(raw: Path) -> None:
     for source, read in SOURCES.items() if missing else ():
         try:
             files = {name: check(name, data) for name, data in read(missing).items()}
-        except (OSError, subprocess.SubprocessError, StudyError) as error:
+        except (OSError, HTTPException, subprocess.SubprocessError, StudyError) as error:
             said.append(f"{source}: {error}")
             continue
         for name, data in files.items():

@@ -1,5 +1,6 @@
 """Folders of JPEGs and PNGs, ILSVRC2012 for one: which images are decoded once, which are streamed to train on."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -79,7 +80,7 @@ class ImageFolder:
         left: dict[str, Listing] = {}
         plan: dict[str, Listing] = {}
         for split in (split for split in SPLITS if split in self.trees):
-            tree = self.trees[split]
+            tree = Path(self.trees[split]).as_posix()  # `images` and `./images/` are one
             if tree not in left:
                 left[tree] = (found := listing(self.raw / tree, known)).pick(balanced(found.classes, generator(self.seed, tree)))
             asked = counts.get(split)
@@ -87,4 +88,13 @@ class ImageFolder:
             if count > len(left[tree]) or not count:
                 raise StudyError(f"{self.raw / tree}: {count} images asked for as {split}, {len(left[tree])} are left: lower the counts")
             plan[split], left[tree] = left[tree].pick(range(count)), left[tree].pick(range(count, len(left[tree])))
-        return {**plan, "stream": plan["train"] + left[self.trees["train"]]}
+        only_once(plan, left)
+        return {**plan, "stream": plan["train"] + left[Path(self.trees["train"]).as_posix()]}
+
+
+def only_once(plan: Mapping[str, Listing], left: Mapping[str, Listing]) -> None:
+    """:class:`StudyError` for a file that two trees have, or that a list names twice: what is tested on must not be trained on."""
+    every = [file for found in (*plan.values(), *left.values()) for file in found.files]
+    if len(set(every)) < len(every):
+        twice, times = Counter(every).most_common(1)[0]
+        raise StudyError(f"{twice} is {times} times among the images of {', '.join(plan)}: give trees and lists that share no file")

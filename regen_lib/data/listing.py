@@ -110,6 +110,9 @@ def listed(path: Path) -> list[tuple[Path, int]]:
     for row in rows:
         if len(row) != 2 or not (row[1].isascii() and row[1].isdigit() and len(row[1]) < 9 and int(row[1]) < CLASSES):
             raise StudyError(f"{path}: expected lines `path class`, the class as a number from 0, found {shown(Path(' '.join(row)))}")
+    for file, _ in rows:
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise StudyError(f"{path}: {shown(Path(file))} is not beside the list or below: move it there, DVC sees no change elsewhere")
     return [(path.parent / file, int(label)) for file, label in rows]
 
 

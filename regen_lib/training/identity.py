@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from functools import cache, partial
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from regen_lib.core.wrappers import bare
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), torch.dtype, torch.device, torch.memory_format)
 
+TORCHS_OWN = vars(nn.Module()).keys()  # hooks, parameters, whether it trains: not a module's own attributes
 PYTHON_CLASS = 1 << 9  # CPython's flag of a class that is not built in: nothing of its objects is hidden
 
 
@@ -59,12 +60,18 @@ def described(value: Any) -> str:
     if isinstance(value, MethodType):
         return together(map(described, (value.__self__, value.__func__)))
     if isinstance(value, FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return together([source(value.__module__), *map(described, (value.__code__, value.__defaults__, value.__kwdefaults__, cells))])
+        named = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+        cells = [cell.cell_contents for name, cell in named if name != "__class__"]  # that of super(), which has the function
+        made_of = (value.__code__, value.__defaults__, value.__kwdefaults__, cells, used(value))
+        return together([source(value.__module__), *map(described, made_of)])
+    if isinstance(value, ModuleType):
+        return f"{value.__name__} {source(value.__name__)}"
     if isinstance(value, CodeType):
         return together(map(described, (value.co_code, value.co_names, value.co_consts)))
     if isinstance(value, type | BuiltinFunctionType):
-        return f"{value.__module__}.{value.__qualname__} {source(str(value.__module__))}"
+        classes = [each for each in getattr(value, "__mro__", ()) if in_no_file(str(each.__module__))]
+        written = [each for made in classes for each in vars(made).values() if isinstance(each, FunctionType)]
+        return f"{value.__module__}.{value.__qualname__} {source(str(value.__module__))} {described(written)}"
     if isinstance(value, Executor):
         return ""  # who does the work
     if type(value).__flags__ & PYTHON_CLASS and hasattr(value, "__dict__"):
@@ -72,11 +79,35 @@ def described(value: Any) -> str:
     raise StudyError(f"nobody can tell one {type(value).__qualname__} from another: leave it out of the objective, or train without resume")
 
 
+def used(function: FunctionType) -> dict[str, Any]:
+    """The globals that a function of no file, a notebook's, names, and what these name: a file speaks for the functions in it."""
+    found: dict[str, Any] = {}
+    waiting = [function] if in_no_file(function.__module__) else []
+    while waiting:
+        code = waiting.pop()
+        for name in sorted(names_in(code.__code__) & code.__globals__.keys() - found.keys()):
+            found[name] = code.__globals__[name]
+            if isinstance(found[name], FunctionType) and in_no_file(found[name].__module__):
+                waiting.append(found[name])
+                found[name] = found[name].__code__
+    return dict(sorted(found.items()))
+
+
+def names_in(code: CodeType) -> set[str]:
+    """The names that code looks up, and the functions in it."""
+    return set(code.co_names).union(*(names_in(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+
+
+def in_no_file(module: str) -> bool:
+    """Whether what a module of that name defines was typed, into a notebook or at a prompt."""
+    return getattr(sys.modules.get(module), "__file__", None) is None and module not in sys.builtin_module_names
+
+
 def of_module(network: nn.Module) -> str:
     """A network: its weights and buffers, and of each module its class, that one's code and its plain attributes."""
     parts = [tensors_hash({name: t for named in (network.named_parameters(), network.named_buffers()) for name, t in named})]
     for name, module in network.named_modules():
-        attributes = {key: value for key, value in vars(module).items() if not key.startswith("_") and key != "training"}
+        attributes = {key: value for key, value in vars(module).items() if key not in TORCHS_OWN}
         parts += [name, *map(described, (type(module), getattr(type(module).forward, "__code__", None), attributes))]
     return together(parts)
 

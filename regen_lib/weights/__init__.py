@@ -8,6 +8,7 @@ order and shape.
 from importlib import import_module
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
@@ -16,6 +17,7 @@ from regen_lib.weights._names import counts
 
 FORMATS = {".safetensors": "tensors", ".pth": "pickled", ".pt": "pickled", ".caffemodel": "caffe", ".mat": "matconvnet"}
 PUBLISHED = "torchvision"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def load_weights(network: nn.Module, source: str) -> None:
@@ -50,8 +52,9 @@ def place(network: nn.Module, found: list[tuple[str, Tensor]], source: str) -> N
     for (ours, place_), (theirs, tensor) in zip(wanted.items(), found, strict=False):
         if place_.shape != tensor.shape:
             raise StudyError(f"{source}: {theirs} {tuple(tensor.shape)} does not fit {ours} {tuple(place_.shape)}: another network?")
-        if not tensor.is_floating_point():
-            raise StudyError(f"{source}: {theirs} holds {tensor.dtype}: expected floating-point numbers")
+        if tensor.dtype not in FLOATS or tensor.layout is not torch.strided or tensor.is_meta:
+            kind = f"{tensor.dtype}, {'on meta' if tensor.is_meta else str(tensor.layout).removeprefix('torch.')}"
+            raise StudyError(f"{source}: {theirs} holds {kind}: expected plain floating-point numbers of 16, 32 or 64 bits")
         if not bool(tensor.isfinite().all()):
             raise StudyError(f"{source}: {theirs} holds NaN or infinity: download it again")
     if len(wanted) != len(found):

@@ -1,8 +1,8 @@
 """torchvision's published ImageNet weights, downloaded once into torch's cache."""
 
 import hashlib
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 import torchvision
@@ -21,8 +21,8 @@ def read(network: nn.Module) -> list[tuple[str, Tensor]]:
     check_kept(Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name))
     try:
         return ordered(weights.get_state_dict(check_hash=True, weights_only=True), network)
-    except URLError as error:
-        raise StudyError(f"{weights.url}: {error.reason}; download it elsewhere and name the file in params.yaml") from error
+    except (OSError, HTTPException, RuntimeError) as error:  # torch raises the last for another hash
+        raise StudyError(f"{weights.url}: {error}; download it elsewhere and name the file in params.yaml") from error
 
 
 def check_kept(path: Path) -> None:
