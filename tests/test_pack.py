@@ -1,6 +1,7 @@
 """`make pack` and `make unpack`, on a study of two stages; model cards against what went into the files."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dvc.repo import Repo
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import write_tensors
+from regen_lib.study.__main__ import main
 from regen_lib.study.folder import CONFIG
 from regen_lib.study.pack import archive
 from regen_lib.study.pack.cards import Tables, card, trained
@@ -268,6 +270,21 @@ def test_damaged_compressed_sums_are_refused(fresh: Path) -> None:
     other.write_bytes(data)
     with pytest.raises(StudyError, match="a file is compressed"):
         archive.unpack(other)
+
+
+@pytest.mark.parametrize("words", [["pack", "p.zip"], ["unpack", "p.zip"], ["dag"]])
+def test_outside_a_study_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert re.fullmatch("error: DVC: you are not inside of a DVC repository.*: run in the study's folder, .*\n", capsys.readouterr().err)
+
+
+def test_a_lock_with_marks_of_a_merge_is_said_in_a_line(fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (fresh / "dvc.lock").write_text("<<<<<<< ours\n" + (fresh / "dvc.lock").read_text())
+    assert main(["unpack", str(fresh.parent / "pack.zip")]) == 2
+    assert re.fullmatch("error: DVC: .*'dvc.lock'.*\n", capsys.readouterr().err)
 
 
 def test_owner_and_hash() -> None:
