@@ -136,6 +136,13 @@ def test_what_cannot_be_is_said_in_a_line(explorer: Explorer, case: str) -> None
     assert len(str(raised.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("text", ["images: null", "images: 3", "networks: {}", "images: {}", "images: {source: [1]}"])
+def test_parameters_without_a_source_of_images_are_said_in_a_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(StudyError, match=r"params.yaml: images.source is .*: name the images' source there"):
+        _ = Explorer(tmp_path).classes
+
+
 def test_a_defence_that_is_not_there_leaves_the_others(study: tuple[Path, Known]) -> None:
     scene = Explorer(study[0]).look(replace(CHOICE, rival="prn"))
     assert set(scene.predictions) == {"undefended, no perturbation", "undefended", "conv1_1, 50% regenerated", "ours, all units"}

@@ -1,6 +1,7 @@
 """`make pack` and `make unpack`, on a study of two stages; model cards against what went into the files."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from dvc.repo import Repo
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import write_tensors
+from regen_lib.study.__main__ import main
 from regen_lib.study.folder import CONFIG
 from regen_lib.study.pack import archive
-from regen_lib.study.pack.cards import Tables, card
+from regen_lib.study.pack.cards import Tables, card, trained
 from regen_lib.study.pack.outputs import hash_of, owner
 
 DVC = """
@@ -48,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``study``, a folder whose stages have run; ``pack.zip``, packed in it; and ``fresh``, with git's files and the images alone."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive, "cards", lambda: {"data/network.md": "# A network\n"})
+        patch.setattr(archive, "cards", lambda _paths: {"data/network.md": "# A network\n"})
         for name in ("study", "fresh"):
             (folder / name / ".dvc").mkdir(parents=True)
             (folder / name / ".dvc/config").write_text(CONFIG)
@@ -70,7 +72,7 @@ def study(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the finished study, to work in."""
     shutil.copytree(made / "study", tmp_path / "study")
     monkeypatch.chdir(tmp_path / "study")
-    monkeypatch.setattr(archive, "cards", lambda: {"data/network.md": "# A network\n"})
+    monkeypatch.setattr(archive, "cards", lambda _paths: {"data/network.md": "# A network\n"})
     return tmp_path / "study"
 
 
@@ -192,12 +194,12 @@ def test_archives_that_are_none_are_refused(fresh: Path) -> None:
         other.write_bytes(cut)
         with pytest.raises(StudyError, match="damaged or no archive"):
             archive.unpack(other)
-    with pytest.raises(StudyError, match="twice or compressed"):
+    with pytest.raises(StudyError, match="a file is compressed"):
         archive.unpack(rewritten(source, lambda content: None, compression=zipfile.ZIP_DEFLATED))
     with warnings.catch_warnings(), zipfile.ZipFile(source, "a") as twice:
         warnings.simplefilter("ignore")
         twice.writestr("data/network", "weights\n")
-    with pytest.raises(StudyError, match="twice or compressed"):
+    with pytest.raises(StudyError, match="a file is there twice"):
         archive.unpack(source)
 
 
@@ -223,6 +225,68 @@ def test_links_lead_nowhere(fresh: Path) -> None:
     assert not list((fresh.parent / "elsewhere").iterdir())
 
 
+@pytest.mark.parametrize("folder", ["data/banks", "data/banks/own"])
+@pytest.mark.parametrize("where", ["../elsewhere", "elsewhere"])
+def test_links_within_an_output_lead_nowhere(fresh: Path, folder: str, where: str) -> None:
+    elsewhere, link = fresh / where, fresh / folder
+    elsewhere.mkdir()
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(elsewhere.resolve())
+    with pytest.raises(StudyError, match=f"{folder}.* leads to .*elsewhere.*: put a folder"):
+        archive.unpack(fresh.parent / "pack.zip")
+    assert not list(elsewhere.iterdir())
+    assert not (fresh / "data/network").exists()
+
+
+@pytest.mark.parametrize("stray", ["data/banks/old", "data/banks/own/c", "data/banks/own/a/b", "data/network/a"])
+def test_a_file_that_no_stage_made_is_named(fresh: Path, stray: str) -> None:
+    (fresh / stray).parent.mkdir(parents=True)
+    (fresh / stray).write_text("of mine")
+    before = sorted(fresh.rglob("*"))
+    with pytest.raises(StudyError, match=f"{stray} is no file of data/.* as dvc.lock has it: remove it"):
+        archive.unpack(fresh.parent / "pack.zip")
+    assert [path for path in sorted(fresh.rglob("*")) if ".dvc" not in path.parts] == [p for p in before if ".dvc" not in p.parts]
+
+
+def test_what_dvc_does_not_see_is_neither_packed_nor_in_the_way(study: Path) -> None:
+    (study / ".dvcignore").write_text("*.partial\n.ipynb_checkpoints/\n")
+    target = study.parent / "pack.zip"
+    for hidden in ("data/banks/own/a.4711.partial", "data/banks/.ipynb_checkpoints/a"):
+        (study / hidden).parent.mkdir(exist_ok=True)
+        (study / hidden).write_text("left")
+    assert archive.pack(target) == 4
+    assert archive.unpack(target) == 4
+    with zipfile.ZipFile(target) as packed:
+        assert set(packed.namelist()) == {"data/network", "data/banks/own/a", "data/banks/own/b.c", "cards/data/network.md", "SHA256SUMS"}
+
+
+def test_damaged_compressed_sums_are_refused(fresh: Path) -> None:
+    other = rewritten(fresh.parent / "pack.zip", lambda content: None, compression=zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(other) as archived:
+        sums = archived.getinfo("SHA256SUMS")
+    start = sums.header_offset + 30 + len("SHA256SUMS")  # after the local header and the name
+    data = bytearray(other.read_bytes())
+    data[start : start + 8] = b"\xff" * 8
+    other.write_bytes(data)
+    with pytest.raises(StudyError, match="a file is compressed"):
+        archive.unpack(other)
+
+
+@pytest.mark.parametrize("words", [["pack", "p.zip"], ["unpack", "p.zip"], ["dag"]])
+def test_outside_a_study_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert re.fullmatch("error: DVC: you are not inside of a DVC repository.*: run in the study's folder, .*\n", capsys.readouterr().err)
+
+
+def test_a_lock_with_marks_of_a_merge_is_said_in_a_line(fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (fresh / "dvc.lock").write_text("<<<<<<< ours\n" + (fresh / "dvc.lock").read_text())
+    assert main(["unpack", str(fresh.parent / "pack.zip")]) == 2
+    assert re.fullmatch("error: DVC: .*'dvc.lock'.*\n", capsys.readouterr().err)
+
+
 def test_owner_and_hash() -> None:
     known = dict.fromkeys(["data/a", "data/b"])
     assert owner("data/b/c/d", known) == "data/b"
@@ -232,6 +296,11 @@ def test_owner_and_hash() -> None:
     sums = {"data/b/y": "1" * 32, "data/b/x/z": "2" * 32}
     listing = '[{"md5": "' + "2" * 32 + '", "relpath": "x/z"}, {"md5": "' + "1" * 32 + '", "relpath": "y"}]'
     assert hash_of("data/b", sums) == hashlib.md5(listing.encode()).hexdigest() + ".dir"
+
+
+def test_trained_files_are_those_that_are_packed() -> None:
+    paths = [Path("data") / name for name in ("banks/gap/uap.safetensors", "networks/notes.txt", "code/a.safetensors")]
+    assert list(trained(paths)) == [(paths[0], "bank")]
 
 
 def test_a_card_says_what_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from regen_lib.networks.blocks import Task, initialise
 from regen_lib.regeneration.files import save_units
 from regen_lib.regeneration.unit import regenerate
 from regen_lib.released.__main__ import main
+from regen_lib.released.layouts import Layout
 from tests.conftest import draw
 
 
@@ -84,13 +85,23 @@ def test_l2(tmp_path: Path) -> None:
     [
         ("UAP/a.h5", np.full((3, 224, 224), 12.0), "norm 12, expected 10 or 15"),
         ("UAP/a.h5", np.full((224, 224, 3), 10.0), r"expected axes CWH"),
-        ("NAG/a.npy", np.full((200, 200, 3), 10.0), r"224 pixels or more"),
+        ("NAG/a.npy", np.full((200, 200, 3), 10.0), r"3 colours and 224 x 224 pixels"),
+        ("NAG/a.npy", np.full((227, 227, 3), 10.0), r"3 colours and 224 x 224 pixels"),
+        ("GAP/a.npy", np.full((1, 3, 227, 227), 1.0), r"3 colours and 224 x 224 or 300 x 300 pixels"),
+        ("FFF/a.npy", np.full((1, 300, 300, 3), 10.0), r"3 colours and 224 x 224 or 227 x 227 pixels"),
+        ("SFool/a.npy", np.full((3, 227, 224), 10.0), r"3 colours and 224 x 224 or 227 x 227 pixels"),
+        ("mine/a.npy", np.pad(np.ones((3, 224, 224)), ((0, 0), (0, 32), (0, 32)), constant_values=9), "and 224 x 224 pixels"),
         ("mine/a.npy", np.full((224, 224), 10.0), "in no folder named FFF, GAP, GUAP, NAG, SFool, UAP, precomputed, sPGD: give one"),
         ("mine/a.npy", np.full((224, 224, 3), 10 / 255), "norm 0.03922, expected above 1 and at most 255, in pixels"),
         ("mine/a.npy", np.zeros((224, 224, 3)), "norm 0, expected above 1"),
         ("NAG/a.npy", np.array([{}], object), "damaged or no .npy"),
-        ("NAG/a.npy", np.full((224, 224, 3), "x"), "no .npy file of a perturbation"),
-        ("NAG/a.npy", np.full((3, 3, 3), 10.0), "224 pixels or more"),
+        ("NAG/a.npy", np.full((224, 224, 3), "x"), "values of type str32, expected floats or signed"),
+        ("NAG/a.npy", np.full((224, 224, 3), "10"), "values of type str64, expected floats or signed"),
+        ("UAP/a.h5", np.full((3, 224, 224), 10 + 10j), "values of type complex128"),
+        ("precomputed/a.mat", np.full((224, 224, 3), 10 + 10j), "values of type complex128"),
+        ("NAG/a.npy", np.full((224, 224, 3), -10, np.int8).view(np.uint8), "values of type uint8"),
+        ("NAG/a.npy", np.ones((224, 224, 3), bool), "values of type bool"),
+        ("NAG/a.npy", np.full((3, 3, 3), 10.0), "224 x 224 pixels"),
         ("GAP/a.npy", np.full((2, 3, 224, 224), 1.0), "expected axes nCHW"),
         ("NAG/a.npy", np.full((224, 224, 3), np.nan), "norm nan"),
     ],
@@ -119,7 +130,7 @@ def test_files_without_an_array(tmp_path: Path, name: str) -> None:
     if path.stem == "group":
         with h5py.File(path, "w") as file:
             file.create_group("g")["v"] = np.ones(3)
-    with pytest.raises(StudyError, match=f"{path.name} is truncated, damaged or no"):
+    with pytest.raises(StudyError, match=f"{path.name}(: values of type | is truncated, damaged or no)"):
         released.read_perturbation(path)
 
 
@@ -132,6 +143,47 @@ def test_anybodys_arrays(tmp_path: Path, axes: tuple[int, ...], first: str) -> N
     assert found.why == "its shape; RGB and pixels are assumed"
     batch = released.read_perturbation(write(tmp_path / "mine/b.npy", v.permute(axes)[None].numpy()))
     torch.testing.assert_close(batch.v, v[None])
+
+
+@pytest.mark.parametrize("kind", ["<f2", ">f8", "i1", ">i4"])
+def test_numbers_with_a_sign_are_read_as_they_are(tmp_path: Path, kind: str) -> None:
+    v = plane(224, 10).round()
+    found = released.read_perturbation(write(tmp_path / "mine/a.npy", v.numpy().astype(kind)))
+    assert torch.equal(found.v, v[None])
+
+
+def test_the_norm_of_anybodys_array_is_that_of_what_is_cut_out(tmp_path: Path) -> None:
+    v = torch.nn.functional.pad(plane(224, 8), (10, 22, 10, 22), value=200)
+    layout = Layout("CHW", "RGB", side=256, corner=10)
+    found = released.read_perturbation(write(tmp_path / "a.npy", v.numpy()), layout)
+    assert found.threat == Threat(math.inf, 8)
+    assert float(found.v.abs().max()) == pytest.approx(8)
+
+
+@pytest.mark.parametrize(
+    ("named", "file", "script"),
+    [
+        ("UAP", "CaffeNet/a.npy", "UAP"),
+        ("all", "UAP/a.npy", "UAP"),
+        ("UAP/mine", "a.npy", ""),
+        ("GAP/all", "UAP/a.npy", "UAP"),
+        ("precomputed", "UAP/sPGD/a.npy", "sPGD"),
+        ("all", "L_2/sPGD/UAP/a.npy", "UAP"),
+        ("UAP/all", "L_2/a.npy", ""),
+        ("all", "UAP/sPGD/L_2/a.npy", "sPGD"),
+    ],
+)
+def test_the_innermost_folder_below_the_named_one_says_the_layout(tmp_path: Path, named: str, file: str, script: str) -> None:
+    """All these are of three colours first, so that each is read whichever script it is."""
+    write(tmp_path / named / file, plane(224, 10).numpy())
+    (found,) = released.read_folder(tmp_path / named)
+    assert found.why == (f"the authors' script for {script}" if script else "its shape; RGB and pixels are assumed")
+
+
+def test_the_named_folder_may_be_the_one_to_be_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "sPGD/a.npy", plane(224, 10).numpy())
+    monkeypatch.chdir(tmp_path / "sPGD")
+    assert [each.why for each in released.read_folder(Path())] == ["the authors' script for sPGD"]
 
 
 @pytest.fixture
@@ -177,6 +229,14 @@ def test_the_command_chooses_and_refuses(tmp_path: Path, arguments: list[str], c
     assert "holds 4 files, none with FFF in its path" in capsys.readouterr().err
     assert main([str(tmp_path / "nothing"), *arguments[1:]]) == 2
     assert "holds no .h5, .mat, .npy file" in capsys.readouterr().err
+    for count in ("0", "-1"):
+        assert main([*arguments, "--count", count]) == 2
+        assert f"--count {count}: at least one" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    for table in (tmp_path, tmp_path / "file/t.csv"):
+        assert main([*arguments, "--table", str(table)]) == 2
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err.startswith(f"error: {table} cannot be written")) == ("", True)
     save_images(tmp_path / "i.safetensors", {"test": Images(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), torch.arange(4))})
     assert main(arguments) == 2
     assert "images of (1, 28, 28), but these perturbations are for (3, 224, 224)" in capsys.readouterr().err

@@ -49,6 +49,20 @@ def test_an_unknown_stage_takes_what_its_siblings_took() -> None:
     assert made.took("report") == schedule.UNKNOWN
 
 
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "null", "{}", '{"seconds": null}', '{"seconds": "long"}', "\udcff"])
+def test_a_damaged_time_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    schedule.USAGE.mkdir(parents=True)
+    (schedule.USAGE / "units-a.json").write_text('{"seconds": 3}')
+    (schedule.USAGE / "units-b.json").write_bytes(damaged.encode(errors="surrogateescape"))
+    assert schedule.last_times() == {"units@a": 3.0}
+    Path("metrics").mkdir()
+    Path("metrics/minutes.csv").write_text("stage,network,cpu_seconds\nunits,b,7\n")
+    assert schedule.last_times() == {"units@a": 3.0, "units@b": 7.0}
+    Path("metrics/minutes.csv").write_text("<<<<<<< ours\nstage,network,cpu_seconds\nunits,b,7\n")
+    assert schedule.last_times() == {"units@a": 3.0}
+
+
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Four stages that write a file each: two beside each other, then one that fails where `fail` is there, then one more."""

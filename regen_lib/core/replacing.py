@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from regen_lib.core.errors import StudyError
 
@@ -41,6 +42,16 @@ def writing(path: Path, remedy: str = "make room there, or give the right to wri
         yield
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror or error}: {remedy}") from error
+
+
+def check_writable(path: Path) -> None:
+    """:class:`StudyError` where ``path`` cannot be written: to be known before the work whose results go there."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path.name} is a folder")
+        with TemporaryFile(dir=path.parent):
+            pass
 
 
 def replace_bytes(path: Path, data: bytes) -> None:

@@ -15,9 +15,8 @@ from torch import Tensor
 from regen_lib.core.errors import StudyError
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.released.arrays import READERS, read_array
-from regen_lib.released.layouts import Layout, layout_of
+from regen_lib.released.layouts import SIDE, Layout, layout_of
 
-SIDE = 224
 SLACK = 0.02  # of the norm: a released perturbation may be that much smaller than its xi
 ALIKE = 0.999  # cosine from which two perturbations are one
 
@@ -37,25 +36,29 @@ class Released:
         return float(torch.cosine_similarity(self.v.flatten(1), other.v.flatten(1))[0]) > ALIKE
 
 
-def read_perturbation(path: Path, layout: Layout | None = None) -> Released:
+def read_perturbation(path: Path, layout: Layout | None = None, *, folder: Path | None = None) -> Released:
     """A perturbation from a file, stored as ``layout`` says or as :func:`regen_lib.released.layouts.layout_of` finds.
 
-    :class:`StudyError` where its shape is not the layout's, its norm none of the layout's, or one that no perturbation in pixels has.
+    Only the names of ``folder`` and of folders below it count for that; by default, of all in ``path``. :class:`StudyError` where its
+    shape is not the layout's, its norm none of the layout's, or one that no perturbation in pixels has.
     """
     array = torch.from_numpy(np.ascontiguousarray(read_array(path)))
-    layout, why = (layout, "asked for") if layout else layout_of(path, tuple(array.shape))
+    above = (folder.absolute().name, *path.parent.relative_to(folder).parts) if folder else path.parent.parts
+    layout, why = (layout, "asked for") if layout else layout_of(path, tuple(array.shape), above)
     v = in_order(path, array * layout.factor, layout)
-    threat = threat_of(path, v, layout)
-    start = layout.corner if min(v.shape[2:]) > SIDE else 0
-    return Released(path, threat.project(v[:, :, start : start + SIDE, start : start + SIDE]).contiguous(), threat, layout, why)
+    start = layout.corner if v.shape[2] > SIDE else 0
+    cut = v[:, :, start : start + SIDE, start : start + SIDE]
+    threat = threat_of(path, v if layout.xi else cut, layout)  # what was cut off may hold the norm that the authors' have
+    return Released(path, threat.project(cut).contiguous(), threat, layout, why)
 
 
 def in_order(path: Path, array: Tensor, layout: Layout) -> Tensor:
     """``[1, 3, H, W]``, RGB, from an array stored as ``layout`` says."""
     sizes = dict(zip(layout.axes, array.shape, strict=False))
     right = array.ndim == len(layout.axes) and sizes["C"] == 3 and sizes.get("n", 1) == 1
-    if not right or min(sizes["H"], sizes["W"]) < SIDE:
-        raise StudyError(f"{path}: an array of {tuple(array.shape)}, expected axes {layout.axes} with 3 colours and {SIDE} pixels or more")
+    if not right or sizes["H"] != sizes["W"] or sizes["H"] not in (SIDE, layout.side):
+        pixels = " or ".join(f"{side} x {side}" for side in sorted({SIDE, layout.side}))
+        raise StudyError(f"{path}: an array of {tuple(array.shape)}, expected axes {layout.axes} with 3 colours and {pixels} pixels")
     axes = layout.axes.removeprefix("n")
     v = array.reshape(array.shape[-3:]).permute([axes.index(axis) for axis in "CHW"])
     return (v.flip(0) if layout.colours == "BGR" else v)[None].contiguous()
@@ -74,13 +77,17 @@ def threat_of(path: Path, v: Tensor, layout: Layout) -> Threat:
 
 
 def read_folder(folder: Path, only: Sequence[str] = ()) -> Iterator[Released]:
-    """Every perturbation below ``folder``; with ``only``, those whose path holds one of these words. :class:`StudyError` for none."""
+    """Every perturbation below ``folder``, whose own name counts as that of an attack, but none above it.
+
+    With ``only``, those whose path holds one of these words. :class:`StudyError` for none.
+    """
     files = sorted(path for path in folder.rglob("*") if path.suffix in READERS)
     chosen = [path for path in files if not only or any(word in path.relative_to(folder).as_posix() for word in only)]
     if not chosen:
         found = f"{len(files)} files, none with {' or '.join(only)} in its path" if files else f"no {', '.join(READERS)} file"
         raise StudyError(f"{folder} holds {found}: name a folder of perturbations")
-    yield from map(read_perturbation, chosen)
+    for path in chosen:
+        yield read_perturbation(path, folder=folder)
 
 
 def doubles(perturbations: Sequence[Released]) -> dict[Path, Path]:

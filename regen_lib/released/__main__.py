@@ -12,12 +12,14 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images, load_images
 from regen_lib.core.inference import predict
 from regen_lib.core.perturbations import Bank, Threat
+from regen_lib.core.replacing import check_writable
 from regen_lib.core.runtime import start
 from regen_lib.core.storage import write_table
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
 from regen_lib.regeneration.files import load_units
-from regen_lib.released import SIDE, Released, banks, doubles, read_folder
+from regen_lib.released import Released, banks, doubles, read_folder
+from regen_lib.released.layouts import SIDE
 
 CONTROLS = 5  # perturbations of random signs for each norm and xi
 SHOWN = ["attack", "defense", "xi", "images", "clean_accuracy", "accuracy", "restoration", "ci_low", "ci_high", "fooling_ratio"]
@@ -62,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m regen_lib.released", description="Evaluate perturbations that others made on a network."
     )
     parser.add_argument(
-        "folder", type=Path, help="with folders UAP, FFF, NAG, SFool, GAP, GUAP, sPGD or precomputed as released, or any others"
+        "folder",
+        type=Path,
+        help="with folders UAP, FFF, NAG, SFool, GAP, GUAP, sPGD or precomputed as released, one of these, or any others",
     )
     parser.add_argument("--network", type=Path, required=True, help="data/networks/<name>.safetensors")
     parser.add_argument(
@@ -74,19 +78,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the results there, as CSV")
     options = parser.parse_args(arguments)
     try:
+        check_options(options)
         start(1)
         perturbations = list(read_folder(options.folder, options.only))
         print(files(options.folder, perturbations).to_string(index=False), end="\n\n", flush=True)
         test = load_images(options.images)["test"]
         test = test if options.count is None else test.first(options.count)
         result = evaluated(banks(options.folder, perturbations), options.network, test, options.units)
+        print(result[SHOWN].to_string(index=False, float_format="%.3f"))
+        if options.table:
+            write_table(options.table, result)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(result[SHOWN].to_string(index=False, float_format="%.3f"))
-    if options.table:
-        write_table(options.table, result)
     return 0
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """:class:`StudyError` for what would otherwise be found out after all the work."""
+    if options.count is not None and options.count < 1:
+        raise StudyError(f"--count {options.count}: at least one")
+    if options.table:
+        check_writable(options.table)
 
 
 if __name__ == "__main__":

@@ -13,17 +13,23 @@ LARGEST = 2**24  # values of an array: those that were released have 200,000
 
 
 def read_array(path: Path) -> np.ndarray:
-    """The array of an ``.h5`` (its key ``v``, or its only one), ``.npy`` or ``.mat`` (key ``r``) file; :class:`StudyError` for others."""
+    """The array of an ``.h5`` (its key ``v``, or its only one), ``.npy`` or ``.mat`` (key ``r``) file.
+
+    :class:`StudyError` for other files, and for values of a type in which a perturbation would lose its sign or more.
+    """
     if not path.is_file():
         raise StudyError(f"{path} is missing, or no file: download it again")
     if path.suffix not in READERS:
         raise StudyError(f"{path}: expected a {', '.join(READERS)} file")
     try:
-        return np.asarray(READERS[path.suffix](path), dtype=np.float32)
+        array = np.asarray(READERS[path.suffix](path))
     except StudyError:
         raise
     except Exception as error:  # what scipy, h5py and NumPy raise for damage is not theirs to list
         raise damaged(path, "a perturbation", error) from error
+    if array.dtype.kind not in "fi":
+        raise StudyError(f"{path}: values of type {array.dtype.name}, expected floats or signed integers: save the perturbation as floats")
+    return array.astype(np.float32)
 
 
 def read_h5(path: Path) -> np.ndarray:

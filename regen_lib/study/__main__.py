@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from dvc.exceptions import DvcException
+
 from regen_lib.core.errors import StudyError
 from regen_lib.study.lifeline import end_with_dvc
 from regen_lib.study.params import load_params
@@ -24,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
         return status
     except (StudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except DvcException as error:
+        print(f"error: DVC: {' '.join(str(error).split())}: run in the study's folder, with git's dvc.yaml and dvc.lock", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"stopped: {' '.join(sys.argv[1:] if arguments is None else arguments)}", file=sys.stderr)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from regen_lib.study.stage import CODE, EXECUTED, USAGE
 LOGS = Path("build/log")
 MEMORY = 2e9  # bytes that a stage may take: the largest of the default study takes 1.8 GB
 UNKNOWN = 60.0  # seconds of a stage that nobody has timed
+UNTIMED = (KeyError, TypeError, ValueError)  # what reading the times from a damaged file raises
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 
 
@@ -101,14 +103,14 @@ def stamps() -> list[Path]:
 
 
 def last_times() -> dict[str, float]:
-    """Seconds that each stage took when it last ran here, or else in the committed run."""
+    """Seconds that each stage took when it last ran here, or else in the committed run; a damaged file says nothing."""
     found: dict[str, float] = {}
-    committed = Path("metrics/minutes.csv")
-    if committed.is_file():
-        with committed.open(encoding="utf-8") as file:
-            found = {"@".join(filter(None, (row["stage"], row["network"]))): float(row["cpu_seconds"]) for row in csv.DictReader(file)}
-    own = {path.stem.replace("-", "@", 1): json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in sorted(USAGE.glob("*.json"))}
-    return found | own
+    with suppress(FileNotFoundError, *UNTIMED), Path("metrics/minutes.csv").open(encoding="utf-8") as file:
+        found = {"@".join(filter(None, (row["stage"], row["network"]))): float(row["cpu_seconds"]) for row in csv.DictReader(file)}
+    for path in sorted(USAGE.glob("*.json")):
+        with suppress(*UNTIMED):
+            found[path.stem.replace("-", "@", 1)] = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    return found
 
 
 def repro(jobs: int, targets: Iterable[str] = ()) -> int:

@@ -87,9 +87,12 @@ class Explorer:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """What the classes are called, or their numbers where nobody says."""
+        """What the classes are called, or their numbers where nobody says; :class:`StudyError` where params.yaml names no source."""
         params = self.root / "params.yaml"
-        source = read_yaml(params)["images"]["source"] if params.is_file() else ""
+        images = read_yaml(params).get("images") if params.is_file() else {"source": ""}
+        source = images.get("source") if isinstance(images, dict) else None
+        if not isinstance(source, str):
+            raise StudyError(f"{params}: images.source is {source!r}: name the images' source there")
         named: tuple[str, ...] = PUBLISHED[source].CLASSES if source in PUBLISHED else ()
         return named or tuple(map(str, range(1000)))
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,8 +31,8 @@ def pack(target: Path) -> int:
     known = outputs()
     if other := [path for path, output in known.items() if output.status()]:
         raise StudyError(f"{other[0]} and {len(other) - 1} more outputs are not what dvc.lock says: `make repro` first")
-    described = {f"{CARDS}{name}": text.encode() for name, text in cards().items()}
     kept = {path.as_posix(): path for output in known.values() for path in files(output)}
+    described = {f"{CARDS}{name}": text.encode() for name, text in cards(sorted(kept.values())).items()}
     sums = {name: hashlib.sha256(text).hexdigest() for name, text in described.items()}
     with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
         for name, path in sorted(kept.items()):
@@ -50,8 +50,8 @@ def pack(target: Path) -> int:
 def unpack(source: Path) -> int:
     """Put what an archive holds in its place and in DVC's cache, so that the stages which made it are up to date; returns how many files.
 
-    :class:`StudyError`, before anything is written, for a damaged archive, a file that is no output of this study, and an output that is
-    not the one of dvc.lock.
+    :class:`StudyError`, before anything is written, for a damaged archive, a file that is no output of this study, an output that is
+    not the one of dvc.lock, one that a link leads elsewhere, and one that has other files already.
     """
     known = outputs()
     with opened(source) as archive:
@@ -61,11 +61,13 @@ def unpack(source: Path) -> int:
             if not name.startswith(CARDS):
                 found[owner(name, known)][name] = value
         for path, of_files in found.items():
-            inside(Path(path))
+            in_place(of_files)
             if known[path].hash_info is None or hash_of(path, of_files) != known[path].hash_info.value:
                 raise StudyError(
                     f"its {path} is not the one of dvc.lock: it was packed from another version of the study; check that one out"
                 )
+            if strays := [file for file in files(known[path]) if file.as_posix() not in of_files]:
+                raise StudyError(f"{strays[0]} is no file of {path} as dvc.lock has it: remove it, or move it elsewhere")
         for name in (name for of_files in found.values() for name in of_files):
             with replacing(Path(name)) as file, archive.open(name) as member:
                 shutil.copyfileobj(member, file)
@@ -91,11 +93,13 @@ def opened(source: Path) -> Iterator[zipfile.ZipFile]:
 def checked(archive: zipfile.ZipFile) -> dict[str, str]:
     """The MD5 sum of every file but SHA256SUMS; :class:`StudyError` unless the archive holds exactly what that lists, stored as it is."""
     members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise StudyError(f"a file is compressed, which `make pack` never does: {DAMAGED}")
     sums = listed(archive)
     if other := sorted({member.filename for member in members} ^ {SUMS, *sums}):
         raise StudyError(f"{other[0][:100]!r} is in the archive or in its {SUMS}, not in both: {DAMAGED}")
-    if len(members) != len(sums) + 1 or any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise StudyError(f"a file is there twice or compressed, which `make pack` never does: {DAMAGED}")
+    if len(members) != len(sums) + 1:
+        raise StudyError(f"a file is there twice, which `make pack` never does: {DAMAGED}")
     md5 = {}
     for name, expected in sums.items():
         sha256, other_sum = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
@@ -118,8 +122,8 @@ def listed(archive: zipfile.ZipFile) -> Mapping[str, str]:
     return {match["name"]: match["sha256"] for match in matches if match} if all(matches) else {}
 
 
-def inside(path: Path) -> None:
-    """:class:`StudyError` where a link leads what would be written at ``path`` out of the study's folder."""
-    here = Path.cwd().resolve()
-    if not path.parent.resolve().is_relative_to(here):
-        raise StudyError(f"{path.parent} leads out of {here}: make it a folder")
+def in_place(names: Iterable[str]) -> None:
+    """:class:`StudyError` where a link leads what would be written at one of these paths elsewhere."""
+    for folder in sorted({Path(name).parent for name in names}):
+        if (elsewhere := folder.resolve()) != Path.cwd() / folder:
+            raise StudyError(f"{folder} leads to {elsewhere}: put a folder in place of the link")

@@ -3,7 +3,7 @@
 The form is that of Mitchell et al., "Model Cards for Model Reporting" (2019): details, data, training, results, intended use, limits.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +44,19 @@ LIMITS = {
 }
 
 
-def cards() -> dict[str, str]:
-    """The card of every trained file of the study in this folder, by its path, as Markdown."""
+def cards(paths: Iterable[Path]) -> dict[str, str]:
+    """The card of every trained file among those of the study in this folder, by its path, as Markdown."""
     params, tables = load_params(Path("params.yaml")), Tables(METRICS)
     images = {name: len(split) for name, split in load_images(DATA / "images.safetensors").items()}
     source = f"{params['images']['source']}: " + ", ".join(f"{count:,} images in `{name}`" for name, count in images.items())
-    return {f"{path.as_posix()}.md": card(path, kind, source, params, tables) for path, kind in trained()}
+    return {f"{path.as_posix()}.md": card(path, kind, source, params, tables) for path, kind in trained(paths)}
 
 
-def trained() -> Iterator[tuple[Path, str]]:
+def trained(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     """Every trained file and its kind."""
-    for folder, kind in KINDS.items():
-        yield from ((path, kind) for path in sorted((DATA / folder).rglob("*.safetensors")))
+    for path in paths:
+        if path.suffix == ".safetensors" and (kind := KINDS.get(path.relative_to(DATA).parts[0])):
+            yield path, kind
 
 
 def card(path: Path, kind: str, source: str, params: Mapping[str, Any], tables: "Tables") -> str:

@@ -1,6 +1,6 @@
 """What DVC knows of a study's outputs: where each lies, and the hash that dvc.lock has of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from dvc.output import Output
@@ -30,10 +30,12 @@ def owner(name: str, known: Mapping[str, Output]) -> str:
     raise StudyError(f"{name[:100]!r} is no output of a stage of this study, and nothing else is unpacked")
 
 
-def files(output: Output) -> Iterator[Path]:
-    """Every file of an output, by path."""
+def files(output: Output) -> list[Path]:
+    """Every file of an output that is there, by path, but what .dvcignore hides: temporary files and the like."""
     path = Path(output.def_path)
-    yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    if path.is_file():
+        return [path]
+    return sorted(path / Path(file).relative_to(output.fs_path) for file in output.repo.dvcignore.find(output.fs, output.fs_path))
 
 
 def hash_of(path: str, md5: Mapping[str, str]) -> str:
