@@ -26,7 +26,7 @@ ifdef CPU_INDEX
 else
 	$(PIP) --require-hashes --requirement requirements.lock
 endif
-	$(PIP) --editable .
+	$(PIP) --no-build-isolation --editable .
 	.venv/bin/python -m pip check
 	touch $@
 

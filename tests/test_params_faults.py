@@ -29,6 +29,7 @@ def share(seed: int = 0) -> list[Mutation]:
 def write(folder: Path, mutation: Mutation) -> Path:
     text = mutation.make()
     path = folder / "params.yaml"
+    (folder / "notebooks").mkdir(exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
 
@@ -62,6 +63,53 @@ def test_what_is_no_mistake_passes(tmp_path: Path) -> None:
             load_params(write(tmp_path, mutation), deep=True)
 
 
+@pytest.mark.parametrize(
+    "key", ["study.threads", "study.source", "run.launcher", "run.processes", "images.raw", "networks.caffenet.recipe"]
+)
+def test_what_only_the_machine_could_judge_has_bounds_too(tmp_path: Path, key: str) -> None:
+    """Folders that are the study's own or outside it, commands that are none, numbers that float32 rounds to 0 or infinity."""
+    found = [mutation for mutation in mutations() if mutation.kind == "fact" and mutation.name.startswith(f"{key} = ")]
+    assert len(found) > 1
+    for mutation in found:
+        assert key in refusal(write(tmp_path, mutation)), mutation.name
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("0x" + "f" * 4000, "line 6: seed has 4,002 letters or digits: give fewer, or a text in quotes"),
+        (":".join(["59"] * 40) + ".5", "line 6: seed is 59:59:"),
+        (":".join(["59"] * 400) + ".5", "line 6: seed has 1,"),
+        ("010", "line 6: seed is 010, which YAML 1.1 converts: write a decimal number, like 10, or quote it"),
+        ("-07", "line 6: seed is -07, which"),
+        ("1:30", "line 6: seed is 1:30, which"),
+        ("[1, [2, 010]]", "line 6: seed.1.1 is 010, which"),
+        ("{a: {<<: {b: 1:30}}}", "line 6: b is 1:30, which"),
+        ("{010: 1}", "line 6: a key is 010, which"),
+    ],
+)
+def test_a_number_that_yaml_reads_in_its_own_way(tmp_path: Path, given: str, said: str) -> None:
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8").replace("seed: 0", f"seed: {given}", 1)
+    assert said in refusal(write(tmp_path, Mutation("structure", "", lambda: text)))
+
+
+def test_texts_in_quotes_are_texts(tmp_path: Path) -> None:
+    """However long, and whatever they look like; and so are words with a colon, and decimal numbers with zeros."""
+    path = tmp_path / "a.yaml"
+    path.write_text(f"a: '010'\nb: \"1:30\"\nc: '{'9' * 4000}'\nd: 00.5\ne: 0\nf: a:b\n", encoding="utf-8")
+    assert read_yaml(path) == {"a": "010", "b": "1:30", "c": "9" * 4000, "d": 0.5, "e": 0, "f": "a:b"}
+
+
+@pytest.mark.parametrize("line", ["rate: 2.0e-3", "seed: 0", "times: 2"])
+def test_a_number_as_long_as_any_may_be(tmp_path: Path, line: str) -> None:
+    """Every check can still compare it: it is below the largest of float64."""
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    assert line in text
+    longest = text.replace(line, f"{line.partition(':')[0]}: 0x{'f' * 198}", 1)
+    said = refusal(write(tmp_path, Mutation("range", "", lambda: longest)))
+    assert len(said) < LONGEST
+
+
 @pytest.mark.parametrize("study", ["params.yaml", "studies/imagenet/params.yaml", "studies/imagenet_sample/params.yaml"])
 def test_stages_get_the_values_that_were_checked(study: str) -> None:
     """Nothing is converted: the schema's own view of the parameters, each of its type, is what a stage is given."""
@@ -72,9 +120,9 @@ def test_stages_get_the_values_that_were_checked(study: str) -> None:
 def test_a_value_that_rows_share_is_one_mistake(tmp_path: Path) -> None:
     """Under the key that the file has, not once for each row that it was written out into."""
     text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8").replace("  passes: 40\n", "  passes: 0\n", 1)
-    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    path = write(tmp_path, Mutation("range", "passes", lambda: text))
     with pytest.raises(StudyError) as caught:
-        load_params(tmp_path / "params.yaml", deep=True)
+        load_params(path, deep=True)
     assert str(caught.value).splitlines()[1:] == ["  uaps.passes: give a whole number, 1 or more (found 0)"]
 
 

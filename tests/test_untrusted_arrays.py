@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,7 @@ from scipy.io import loadmat, savemat
 
 from regen_lib.core.errors import StudyError
 from regen_lib.released import read_perturbation
-from regen_lib.weights import _matlab, load_weights
+from regen_lib.weights import _matlab, load_weights, matconvnet
 from tests.test_weights import tiny
 
 HEADER, INT32, FLOAT64 = 128, 5, 9
@@ -93,10 +94,96 @@ def test_arrays_larger_than_any_disk(tmp_path: Path) -> None:
     (tmp_path / "sPGD").mkdir()
     with h5py.File(tmp_path / "sPGD/v.h5", "w") as file:
         file.create_dataset("v", (3, 2**20, 2**20), "f4", chunks=(1, 64, 64))
-    with pytest.raises(StudyError, match=r"v\.h5: 3,298,534,883,328 values, a perturbation has at most"):
+    with pytest.raises(StudyError, match=r"v\.h5 is truncated.*13,194,139,533,312 bytes, expected at most"):
         read_perturbation(tmp_path / "sPGD/v.h5")
     np.save(tmp_path / "sPGD/v.npy", np.zeros((3, 9, 9), np.float32))
     data = (tmp_path / "sPGD/v.npy").read_bytes()
     (tmp_path / "sPGD/v.npy").write_bytes(data.replace(b"(3, 9, 9), }        ", b"(3, 900000, 900000)}"))
     with pytest.raises(StudyError, match=r"v\.npy is truncated, damaged or no \.npy file of a perturbation"):
         read_perturbation(tmp_path / "sPGD/v.npy")
+
+
+def as_text(file: h5py.File, _other: Path) -> None:
+    file.create_dataset("v", 10**6, "S2000", chunks=(1,))
+
+
+def stored_elsewhere(file: h5py.File, other: Path) -> None:
+    file.create_dataset("v", (3, 224, 224), "f4", external=[(str(other), 0, h5py.h5f.UNLIMITED)])
+
+
+def virtual(file: h5py.File, other: Path) -> None:
+    layout = h5py.VirtualLayout((3, 224, 224), "f4")
+    layout[:] = h5py.VirtualSource(str(other), "v", (3, 224, 224))
+    file.create_virtual_dataset("v", layout)
+
+
+def external_link(file: h5py.File, other: Path) -> None:
+    file["v"] = h5py.ExternalLink(str(other), "/v")
+
+
+def soft_link(file: h5py.File, _other: Path) -> None:
+    file["w"], file["v"] = np.ones((3, 224, 224), np.float32), h5py.SoftLink("/w")
+
+
+def one_huge_chunk(file: h5py.File, _other: Path) -> None:
+    file.create_dataset("v", (3, 224, 224), "f4", chunks=(1000, 1000, 1000), maxshape=(None, None, None), compression="gzip")
+
+
+def packed_twice(file: h5py.File, _other: Path) -> None:
+    made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    made.set_chunk((3, 224, 224))
+    made.set_deflate(9)
+    made.set_deflate(9)
+    h5py.h5d.create(file.id, b"v", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((3, 224, 224)), made)
+
+
+HOSTILE: list[tuple[Callable[[h5py.File, Path], None], str]] = [
+    (as_text, "values of type|2,000,000,000 bytes"),
+    (stored_elsewhere, "an array that lies in other files"),
+    (virtual, "an array that lies in other files"),
+    (external_link, "v is a link to another place"),
+    (soft_link, "v is a link to another place"),
+    (one_huge_chunk, "4,000,000,000 bytes, expected at most"),
+    (packed_twice, "compressed more than once"),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), HOSTILE, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("name", ["UAP/v.h5", "precomputed/v.mat"])
+def test_an_array_that_is_not_the_files_own(tmp_path: Path, make: Callable[[h5py.File, Path], None], said: str, name: str) -> None:
+    """The other file is a pipe: whoever opens it waits for ever."""
+    path, other = tmp_path / name, tmp_path / "other"
+    path.parent.mkdir()
+    os.mkfifo(other)
+    with h5py.File(path, "w") as file:
+        make(file, other)
+        if path.suffix == ".mat":
+            file.move("v", "r")
+    with pytest.raises(StudyError, match=said.replace("v is", "[vr] is")):
+        read_perturbation(path)
+
+
+@pytest.mark.parametrize(("make", "said"), HOSTILE, ids=lambda value: getattr(value, "__name__", ""))
+def test_filters_that_are_not_the_files_own(tmp_path: Path, make: Callable[[h5py.File, Path], None], said: str) -> None:
+    path, other = tmp_path / "net.mat", tmp_path / "other"
+    os.mkfifo(other)
+    with h5py.File(path, "w") as file:
+        make(layer := file.create_group("layer"), other)
+        layer.move("v", "filters")
+        layer["biases"] = np.ones(3, np.float32)
+        file.create_dataset("layers", data=np.array([layer.ref], h5py.ref_dtype), dtype=h5py.ref_dtype)
+    with pytest.raises(StudyError, match=said.replace("v is", "filters is")):
+        load_weights(tiny(), str(path))
+
+
+def test_filters_of_a_network_larger_than_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each within the bound, and a hundred references to the one of them."""
+    monkeypatch.setattr(matconvnet, "LARGEST", 2**20)
+    with h5py.File(tmp_path / "net.mat", "w") as file:
+        layer = file.create_group("layer")
+        layer["name"] = np.array([[99]], np.uint16)
+        layer.create_dataset("filters", (2**8, 2**8), "f4")
+        layer["biases"] = np.ones(3, np.float32)
+        file.create_dataset("layers", data=np.array([layer.ref] * 100, h5py.ref_dtype), dtype=h5py.ref_dtype)
+    with pytest.raises(StudyError, match="262,144 bytes, expected at most 2"):
+        load_weights(tiny(), str(tmp_path / "net.mat"))

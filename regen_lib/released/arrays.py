@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.extras import need
 from regen_lib.weights._damage import damaged
+from regen_lib.weights._hdf5 import Hdf5
 
 LARGEST = 2**24  # values of an array: those that were released have 200,000
+LARGEST_BYTES = 8 * LARGEST  # as doubles
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -34,9 +35,9 @@ def read_array(path: Path) -> np.ndarray:
 
 def read_h5(path: Path) -> np.ndarray:
     """The array ``v`` of an HDF5 file, or its only one."""
-    h5py = need("h5py", what="reading .h5 files", package="h5py", extra="weights")
-    with h5py.File(path) as file:
-        return whole(path, file["v" if "v" in file else next(iter(file))])
+    with Hdf5(path, LARGEST_BYTES) as file:
+        keys = file.keys(file.file)
+        return file.numbers(file.get(file.file, "v" if "v" in keys else keys[0]), "fi")
 
 
 def whole(path: Path, array: Any) -> np.ndarray:
@@ -51,9 +52,8 @@ def read_mat(path: Path) -> np.ndarray:
     from regen_lib.weights import _matlab, matconvnet
 
     if matconvnet.is_hdf5(path):
-        h5py = need("h5py", what="reading .mat files of version 7.3", package="h5py", extra="weights")
-        with h5py.File(path) as file:
-            return whole(path, file["r"]).T
+        with Hdf5(path, LARGEST_BYTES) as file:
+            return file.numbers(file.get(file.file, "r"), "fi").T
     return np.asarray(_matlab.load(path)["r"])
 
 

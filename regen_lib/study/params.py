@@ -59,21 +59,21 @@ def load_params(path: Path, *, deep: bool = False) -> dict[str, Any]:
         params = filling.filled_in()
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from error
-    for found in checks(params, deep=deep):
+    for found in checks(params, path.parent, deep=deep):
         if lines := said(found, filling.origins):
             count = f"{len(lines)} mistakes" if len(lines) > 1 else "a mistake"
             raise StudyError(f"{path} has {count}:\n" + "\n".join(lines))
     return params
 
 
-def checks(params: Mapping[str, Any], *, deep: bool) -> Iterator[Iterable[Mistake]]:
+def checks(params: Mapping[str, Any], folder: Path, *, deep: bool) -> Iterator[Iterable[Mistake]]:
     """What each check finds; the next may only be asked where there is nothing."""
     yield of_schema(params)
     yield references.mistakes(params)
     if deep:
         from regen_lib.study import possible
 
-        yield possible.mistakes(params)
+        yield possible.mistakes(params, folder)
 
 
 def of_schema(params: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from regen_lib.networks import build, builder
 from regen_lib.networks.blocks import Task
 from regen_lib.networks.task import CLASSES
 from regen_lib.study.filling import GROUPS
+from regen_lib.weights import FORMATS, PUBLISHED
 
 Params = Mapping[str, Any]
 # how many images of a split a part of the study asks for; * stands for every row
@@ -44,8 +46,10 @@ IMAGES = {
 }
 
 
-def mistakes(params: Params) -> Iterator[Mistake]:
-    """Everything in whole ``params`` that no stage could do, and that neither types nor names show."""
+def mistakes(params: Params, folder: Path) -> Iterator[Mistake]:
+    """Everything in whole ``params`` that no stage in ``folder`` could do, and that neither types nor names show."""
+    if not (folder / (whence := params["study"]["source"]) / "notebooks").is_dir():
+        yield Mistake("study.source", whence, "has no notebooks: give the folder of regen_lib and notebooks, from the study's own")
     source = params["images"]
     given = source["source"], source["validation"], source["options"]
     if wrong := list(extent.mistakes(*given)):
@@ -69,6 +73,9 @@ def networks(params: Params, shape: tuple[int, int, int]) -> Iterator[Mistake]:
         for key, value, why in declared.mistakes(builder(name), row["options"]):
             yield Mistake(f"{place}.options.{key}", value, why)
             built[name] = None
+        weights = recipe.get("weights", PUBLISHED)
+        if weights != PUBLISHED and Path(weights).suffix not in FORMATS:
+            yield Mistake(f"{place}.recipe.weights", weights, f"give a {', '.join(FORMATS)} file below images.raw, or {PUBLISHED}")
         for key in ("mean", "std"):
             if len(recipe.get(key, shape[:1] * shape[0])) != shape[0]:
                 yield Mistake(f"{place}.recipe.{key}", recipe[key], f"give {shape[0]}, one for each channel of the images")

@@ -1,5 +1,6 @@
 """A YAML file of parameters, read: plain values, every key once, and no more of anything than parameters need."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from regen_lib.core.errors import StudyError
 BYTES = 200_000  # of a file; the largest study here has 10,000
 DEPTH = 20  # of mappings in mappings
 VALUES = 20_000  # once every alias is written out
+LONGEST = 200  # letters of a value without quotes: a number of more digits is none that float64 has
+OLD_NUMBER = re.compile(r"[-+]?0[0-7_]+|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?")  # 010 and 1:30: 8 and 90 to YAML 1.1, and not to DVC
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # YAML's plain types only; libyaml's, where PyYAML has it, ten times as fast
 
 
@@ -30,7 +33,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise StudyError(f"{path} is no YAML ({' '.join(str(error).split())}): mend it there") from error
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from error
-    except ValueError as error:  # a date that is none, a number of thousands of digits
+    except (ValueError, OverflowError) as error:  # a date that is none, a number of thousands of digits
         raise StudyError(f"{path} holds a value that YAML cannot read ({error}): mend it") from error
     if not isinstance(content, dict):
         raise StudyError(f"{path} holds a {type(content).__name__}: expected sections with keys")
@@ -76,5 +79,23 @@ class UniqueKeys(Loader):  # type: ignore[misc]
         keys = [str(key.value) for key, _ in node.value if key.value != "<<"]
         if twice := {key for key in keys if keys.count(key) > 1}:
             raise StudyError(f"{place(node)}: {', '.join(sorted(twice))} given twice: remove one of them")
+        self.flatten_mapping(node)  # what is merged (<<) is looked at too
+        for key, value in node.value:
+            plain("a key", key)
+            plain(str(key.value), value)
         content: dict[Any, Any] = super().construct_mapping(node, deep)
         return content
+
+
+def plain(name: str, node: yaml.Node) -> None:
+    """Refuse a value without quotes, or one in a list, that YAML 1.1 converts in its own way, or that is longer than any number."""
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            plain(f"{name}.{index}", item)
+    elif isinstance(node, yaml.ScalarNode) and not node.style:
+        if len(node.value) > LONGEST:
+            raise StudyError(f"{place(node)}: {name[:LONGEST]} has {len(node.value):,} letters or digits: give fewer, or a text in quotes")
+        if OLD_NUMBER.fullmatch(node.value):
+            raise StudyError(
+                f"{place(node)}: {name[:LONGEST]} is {node.value}, which YAML 1.1 converts: write a decimal number, like 10, or quote it"
+            )

@@ -2,9 +2,10 @@
 
 from dataclasses import MISSING, fields
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, get_type_hints
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
 from regen_lib.attacks import ATTACKS
@@ -14,6 +15,7 @@ from regen_lib.networks import NETWORKS
 from regen_lib.study.files import NAME
 from regen_lib.training.recipe import Recipe
 
+MOST = 1e6  # of what is subtracted from pixels or divides them: neither 0 nor infinite in float32
 # of a bank's row in params.yaml; any other key is an option of its attack
 BANK_KEYS = ("attack", "norm", "xi", "target", "count", "split", "start", "images", "each")
 
@@ -30,6 +32,20 @@ def each_once(values: list[Any]) -> list[Any]:
     if twice := sorted({str(value) for value in values if values.count(value) > 1}):
         raise ValueError(f"names {', '.join(twice)} twice: name each once")
     return values
+
+
+def inside(path: str) -> PurePosixPath:
+    """``path``, if it leads nowhere but below the folder that it starts from."""
+    found = PurePosixPath(path)
+    if found.is_absolute() or ".." in found.parts or "\0" in path:
+        raise ValueError("leads out of the folder, where DVC sees no change: give a path below it, without ..")
+    return found
+
+
+def below_raw(path: str) -> str:
+    """``path``, if it leads nowhere but below images.raw, where weights lie."""
+    inside(path)
+    return path
 
 
 def form(value: Any) -> str:
@@ -86,10 +102,10 @@ PartOfRecipe: Any = create_model("PartOfRecipe", __base__=Section, **part)
 class Pretrained(Section):
     """A network that comes trained: a file of weights or ``torchvision``, and what it subtracts from pixels and divides them by."""
 
-    weights: str = Field(min_length=1)
+    weights: Annotated[str, Field(min_length=1), AfterValidator(below_raw)]  # below images.raw
     classes: Annotated[int, Ge(2)]
-    mean: list[float]
-    std: list[Amount]
+    mean: list[Annotated[float, Ge(-MOST), Le(MOST)]]
+    std: list[Annotated[float, Ge(1 / MOST), Le(MOST)]]
 
 
 class NetworkSection(Section):

@@ -1,9 +1,10 @@
 """What params.yaml may say: one class a section, every key known, every value of its type and within its range."""
 
+import shlex
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
-from pydantic import Field
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, Field
 
 from regen_lib.core.options import Amount, Count, Natural, Pixels, Probability, Share
 from regen_lib.study.rows import (
@@ -22,10 +23,31 @@ from regen_lib.study.rows import (
     Section,
     Target,
     Variant,
+    inside,
 )
+
+
+def raw_folder(path: str) -> str:
+    """``path``, if DVC may keep it as the output that no stage of the study writes into: all else below ``data`` is one's own."""
+    if inside(path).parts[:2] != ("data", "raw"):
+        raise ValueError("give data/raw or a folder below it, which may be a link to the images")
+    return path
+
+
+def command(text: str) -> str:
+    """``text``, if a shell would find words in it."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"is no command ({error}): close the quotation") from error
+    if not words:
+        raise ValueError("is no command: give one, torchrun for example")
+    return text
+
 
 Text = Annotated[str, Field(min_length=1)]
 Variants = Annotated[dict[Label, Variant], Field(min_length=1)]
+Parallel = Annotated[int, Ge(1), Le(1024)]  # threads or processes of one machine
 Numbers = Annotated[list[Pixels], Field(min_length=1), Distinct]
 
 
@@ -34,7 +56,7 @@ class Study(Section):
 
     source: Text  # the folder of regen_lib and notebooks, from the study's own
     seed: Annotated[int, Ge(0), Lt(2**63)]
-    threads: Count
+    threads: Parallel
     memory_format: Literal["channels_last", "contiguous"]
     tf32: bool = False  # a GPU's float32 products with ten bits of each factor: one and a half times as fast
     networks: Networks
@@ -44,7 +66,7 @@ class ImagesSection(Section):
     """Notebook 00a: where images come from, and what that source wants to know."""
 
     source: Literal["fashion_mnist", "cifar10", "image_folder"]
-    raw: Text
+    raw: Annotated[str, AfterValidator(raw_folder)]
     validation: Count
     options: dict[str, Any]
 
@@ -52,8 +74,8 @@ class ImagesSection(Section):
 class Launch(Section):
     """How a stage starts: in one process, or with ``launcher`` (torchrun, or a cluster's command before it) in several on a machine."""
 
-    launcher: Text
-    processes: Count
+    launcher: Annotated[str, AfterValidator(command)]
+    processes: Parallel
 
 
 class FilterNorms(Section):

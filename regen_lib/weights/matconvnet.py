@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.extras import need
 from regen_lib.weights import _matlab
+from regen_lib.weights._hdf5 import Hdf5
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 USER_BLOCK = 512  # bytes before the HDF5 file, where MATLAB says what it is
+LARGEST = 2**31  # bytes of all arrays: VGG-16 has 1.1 GB as doubles
 
 
 def read(path: Path, network: nn.Module) -> list[tuple[str, Tensor]]:
@@ -54,12 +55,11 @@ def layers(path: Path) -> Iterator[tuple[str, Any, Any]]:
 
 def later_layers(path: Path) -> Iterator[tuple[str, Any, Any]]:
     """The same of version 7.3: a cell holds references, a text numbers, and every array has its axes the other way round."""
-    h5py = need("h5py", what="reading .mat files of version 7.3", package="h5py", extra="weights")
-    with h5py.File(path) as file:
-        for reference in file["layers"][()].ravel():
-            layer = file[reference]
-            pair = [layer[key] for key in ("filters", "biases") if key in layer]
-            pair = pair or ([file[one] for one in layer["weights"][()].ravel()] if "weights" in layer else [])
+    with Hdf5(path, LARGEST) as file:
+        for layer in file.references(file.get(file.file, "layers")):
+            keys = file.keys(layer)
+            pair = [file.get(layer, key) for key in ("filters", "biases") if key in keys]
+            pair = pair or (file.references(file.get(layer, "weights")) if "weights" in keys else [])
             if len(pair) == 2:
-                filters, biases = (np.asarray(array).T for array in pair)
-                yield "".join(map(chr, layer["name"][()].ravel())), filters, biases
+                filters, biases = (file.numbers(array).T for array in pair)
+                yield "".join(map(chr, file.numbers(file.get(layer, "name")).ravel())), filters, biases

@@ -18,6 +18,7 @@ FILE = Path("params.yaml")
 def attempt(mutation: Mutation, project: Path) -> None:
     """Check a file: a mistake is refused, what is none is taken."""
     content = mutation.make()
+    Path("notebooks").mkdir(exist_ok=True)  # study.source has them
     FILE.write_bytes(content if isinstance(content, bytes) else content.encode())
     called(["check"])
     expect(not mutation.refused, "a mistake passes the check")

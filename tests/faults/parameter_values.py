@@ -56,7 +56,24 @@ FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the ima
     "masking.fractions": [[0.5], [0.0, 5.0], [-1.0, 0.5], [math.nan, 0.5], [0.5, 0.5]],
     "study.seed": ["0", True, 1.5, 2**70, -1],
     "study.networks": [[], "vgg16", ["../../x"], ["squeezenet"]],
-    "run.launcher": [""],
+    "study.threads": [0, 10_000_000],
+    "study.source": ["", "/nonexistent", "data"],
+    "run.launcher": ["", " ", "'"],
+    "run.processes": [0, 10_000_000],
+    "images.raw": ["", "/", ".", "..", "data", "data/banks", "data/raw/..", "/data/raw", "metrics", "regen_lib", "~/x", "data/raw/\0"],
+    "networks.caffenet.recipe": [
+        {"weights": "alexnet.pth", "classes": 10, "mean": [120], "std": [60.5], **change}
+        for change in (
+            {"weights": "/elsewhere/x.pth"},
+            {"weights": "../../x.pth"},
+            {"weights": "below/../../x.pth"},
+            {"weights": "x.onnx"},
+            {"weights": "."},
+            {"std": [1e-300]},
+            {"std": [1e300]},
+            {"mean": [-1e300]},
+        )
+    ],
     "secondary.training.old_bank_share": [0, 1],
 }
 
@@ -64,7 +81,7 @@ HARMLESS: dict[str, Any] = {
     "study.seed": 7,
     "study.threads": 2,
     "run.launcher": "srun --nodes=2 torchrun",
-    "images.raw": "../elsewhere/raw",
+    "images.raw": "data/raw/photographs",
     "threats.inf.xi": 10,
     "uaps.banks.uap.start": 5_000,
     "uaps.passes": 1,

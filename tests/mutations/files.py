@@ -68,8 +68,8 @@ MUTATIONS = (
     Mutation(
         "arrays of MATLAB 7.3 keep their axes",
         "regen_lib/weights/matconvnet.py",
-        "(np.asarray(array).T for array in pair)",
-        "(np.asarray(array) for array in pair)",
+        "(file.numbers(array).T for array in pair)",
+        "(file.numbers(array) for array in pair)",
         (f"{WEIGHTS}::test_matconvnet",),
     ),
 )
