@@ -48,7 +48,7 @@ def read_perturbation(path: Path, layout: Layout | None = None, *, folder: Path 
     v = in_order(path, array * layout.factor, layout)
     start = layout.corner if v.shape[2] > SIDE else 0
     cut = v[:, :, start : start + SIDE, start : start + SIDE]
-    threat = threat_of(path, v if layout.xi else cut, layout)  # what was cut off may hold the norm that the authors' have
+    threat = threat_of(path, v if layout.xi else cut, layout)  # the authors' largest values may lie outside of the cut
     return Released(path, threat.project(cut).contiguous(), threat, layout, why)
 
 
