@@ -19,7 +19,7 @@ from tests.repository import REPOSITORY
 from tests.suite import build_study
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SECONDS = 120  # that a busy machine may take for one step
+SECONDS = 600  # a bound for a machine that is busy with the pipeline beside it
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/lab\?token=\w+")
 
 

@@ -150,7 +150,7 @@ def test_the_whole_pipeline_twice(tmp_path: Path) -> None:
     assert len(list((study / "executed").glob("*.ipynb"))) == len(stages(smoke()))
     start = time.monotonic()
     assert repro(study) == "everything is up to date\n"
-    assert time.monotonic() - start < 60  # 15 s on a quiet machine
+    assert time.monotonic() - start < 180  # 15 s on a quiet machine
     params = (study / "params.yaml").read_text()
     (study / "params.yaml").write_text(
         params.replace("evaluation:\n  images: 500\n  clip: false", "evaluation:\n  images: 500\n  clip: true")

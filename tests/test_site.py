@@ -116,7 +116,7 @@ def browser() -> Iterator[Any]:
         pytest.skip("no browser: install chromium")
     api = pytest.importorskip("playwright.sync_api", reason="the browser's driver is missing: pip install -e '.[dev]'")
     with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ROOT, "--disable-dev-shm-usage"])
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ROOT, "--disable-dev-shm-usage"], timeout=600_000)
         yield running
         running.close()
 
@@ -125,6 +125,7 @@ def browser() -> Iterator[Any]:
 def tab(browser: Any, address: str) -> Iterator[Any]:
     """A tab whose ``faults`` are errors on the console, failed requests and requests to other hosts."""
     tab = browser.new_page(viewport={"width": 1400, "height": 900})
+    tab.set_default_timeout(600_000)  # milliseconds: a bound for a machine that is busy with the pipeline beside it
     tab.faults = []
     tab.on("console", lambda message: tab.faults.append(message.text) if message.type in ("error", "warning") else None)
     tab.on("pageerror", lambda error: tab.faults.append(str(error)))
