@@ -68,7 +68,7 @@ def page(address: str) -> Iterator[Any]:
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
     with driver.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"], timeout=1000 * SECONDS)
         opened = browser.new_page(viewport={"width": 1300, "height": 1100})
         opened.set_default_timeout(1000 * SECONDS)
         opened.goto(address)
