@@ -77,10 +77,11 @@ class ImageFolder:
         """Which images each split gets, and as ``stream`` all that are left to train on; :class:`StudyError` where a tree has too few."""
         known = [folder for folder, _ in class_list(self.raw / self.classes)] if self.classes else None
         counts = {**self.counts, "validation": self.validation}
+        trees = {split: Path(tree).as_posix() for split, tree in self.trees.items()}  # `images` and `./images/` are one
         left: dict[str, Listing] = {}
         plan: dict[str, Listing] = {}
-        for split in (split for split in SPLITS if split in self.trees):
-            tree = Path(self.trees[split]).as_posix()  # `images` and `./images/` are one
+        for split in (split for split in SPLITS if split in trees):
+            tree = trees[split]
             if tree not in left:
                 left[tree] = (found := listing(self.raw / tree, known)).pick(balanced(found.classes, generator(self.seed, tree)))
             asked = counts.get(split)
@@ -89,7 +90,7 @@ class ImageFolder:
                 raise StudyError(f"{self.raw / tree}: {count} images asked for as {split}, {len(left[tree])} are left: lower the counts")
             plan[split], left[tree] = left[tree].pick(range(count)), left[tree].pick(range(count, len(left[tree])))
         only_once(plan, left)
-        return {**plan, "stream": plan["train"] + left[Path(self.trees["train"]).as_posix()]}
+        return {**plan, "stream": plan["train"] + left[trees["train"]]}
 
 
 def only_once(plan: Mapping[str, Listing], left: Mapping[str, Listing]) -> None:

@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,9 +100,12 @@ def doubles(perturbations: Sequence[Released]) -> dict[Path, Path]:
     return found
 
 
-def banks(folder: Path, perturbations: Sequence[Released]) -> dict[str, Bank]:
-    """A bank for each folder of perturbations below ``folder``, those of one threat together, named by the path; each counts once."""
-    again, found = doubles(perturbations), dict[tuple[str, Threat], list[Tensor]]()
+def banks(folder: Path, perturbations: Sequence[Released], again: Mapping[Path, Path]) -> dict[str, Bank]:
+    """A bank for each folder of perturbations below ``folder``, those of one threat together, named by the path.
+
+    Those that :func:`doubles` found, ``again``, are left out.
+    """
+    found: dict[tuple[str, Threat], list[Tensor]] = {}
     for each in perturbations:
         if each.path not in again:
             found.setdefault((each.path.parent.relative_to(folder.parent).as_posix(), each.threat), []).append(each.v)

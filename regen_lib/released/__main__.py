@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -25,9 +25,8 @@ CONTROLS = 5  # perturbations of random signs for each norm and xi
 SHOWN = ["attack", "defense", "xi", "images", "clean_accuracy", "accuracy", "restoration", "ci_low", "ci_high", "fooling_ratio"]
 
 
-def files(folder: Path, perturbations: Sequence[Released]) -> pd.DataFrame:
+def files(folder: Path, perturbations: Sequence[Released], again: Mapping[Path, Path]) -> pd.DataFrame:
     """How each file was read and why: its axes and colours, norm, and the file that it is a duplicate of, if any."""
-    again = doubles(perturbations)
     rows = [
         {
             "file": each.path.relative_to(folder).as_posix(),
@@ -81,10 +80,11 @@ def main(arguments: list[str] | None = None) -> int:
         check_options(options)
         start(1)
         perturbations = list(read_folder(options.folder, options.only))
-        print(files(options.folder, perturbations).to_string(index=False), end="\n\n", flush=True)
+        again = doubles(perturbations)
+        print(files(options.folder, perturbations, again).to_string(index=False), end="\n\n", flush=True)
         test = load_images(options.images)["test"]
         test = test if options.count is None else test.first(options.count)
-        result = evaluated(banks(options.folder, perturbations), options.network, test, options.units)
+        result = evaluated(banks(options.folder, perturbations, again), options.network, test, options.units)
         print(result[SHOWN].to_string(index=False, float_format="%.3f"))
         if options.table:
             write_table(options.table, result)
