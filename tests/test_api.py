@@ -222,7 +222,8 @@ def test_what_was_defended_is_kept_and_found_again(tmp_path: Path, network: nn.M
     rl.save_defense(tmp_path / "prn.safetensors", prn)
     again = rl.load_network(tmp_path / "network.safetensors")
     found = rl.load_defense(tmp_path / "prn.safetensors", again)
-    assert torch.equal(found(x), prn(x))
+    assert weights_hash(found) == weights_hash(prn)
+    torch.testing.assert_close(found(x), prn(x))  # what is read lies otherwise in memory, and sums may round otherwise
     rl.save_defense(tmp_path / "again.safetensors", found)
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "prn.safetensors").read_bytes()
     with pytest.raises(rl.StudyError, match="it holds prn, not jpeg"):

@@ -8,6 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from regen_lib.attacks import ROW
 from regen_lib.study.outputs import KEY, cleaned, code, outputs_hash
 from regen_lib.study.params import load_params
 from regen_lib.study.stage import Stage, notebook_parameters
@@ -92,8 +93,9 @@ def test_defaults_are_the_smoke_profile(stage: Stage) -> None:
         elif isinstance(value, dict) and name in ("banks", "variants", "strengths", "choices"):
             shared = set(value) & set(defaults[name])
             assert shared, f"{stage.name}: no row of {name} is in the notebook's defaults"
+            filled = ROW if name == "banks" else {}
             assert {key: value[key] for key in shared if name != "strengths"} == {
-                key: defaults[name][key] for key in shared if name != "strengths"
+                key: {**filled, **defaults[name][key]} for key in shared if name != "strengths"
             }
         elif name not in ("options", "recipe") or stage.name.endswith("-vgg16"):
             assert defaults[name] == value, f"{stage.name}: {name}"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # params.py asks for the names alone, and should not wait for
 
 ATTACKS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
 
+ROW = {"norm": "inf", "target": 0.8, "split": "validation", "start": 0, "options": {}}  # of a bank's row
+
 
 def find(name: str) -> "Callable[..., Bank]":
     """The attack of that name; :class:`StudyError` for an unknown one."""
@@ -55,15 +57,18 @@ def mistakes(spec: Mapping[str, Any], classes: int) -> Iterator[Mistake]:
         yield Mistake("options.batch", batch, f"each perturbation has {each} images: give more images, or a batch of at most {each}")
 
 
-def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str, Any], *, seed: int) -> "Bank":
-    """The bank that a row of params.yaml describes: attack, norm, xi, target, count, split, start, images, each, options.
+def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str, Any], *, seed: int, name: str = "") -> "Bank":
+    """The bank ``name`` that a row of params.yaml describes: attack, norm, xi, target, count, split, start, images, each, options.
 
-    With ``each``, where there are too few images for parts of their own, every perturbation is made from that many of the row's
-    images, drawn for it. The option ``truth`` hands the images' labels to an attack that can use them.
+    What a row leaves out is as in :data:`ROW`. With ``each``, where there are too few images for parts of their own, every
+    perturbation is made from that many of the row's images, drawn for it. The option ``truth`` hands the images' labels to an
+    attack that can use them.
     """
     from regen_lib.core.images import Images
     from regen_lib.core.perturbations import Threat
+    from regen_lib.core.progress import about
 
+    spec = {**ROW, **spec}
     start, stop = spec["start"], spec["start"] + spec["images"]
     found, options = splits[spec["split"]].first(stop), dict(spec["options"])
     images = Images(found.pixels[start:], found.labels[start:])
@@ -72,7 +77,8 @@ def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str
     if options.pop("truth", False):
         options["labels"] = images.labels
     threat = Threat(float(spec["norm"]), float(spec["xi"]), spec["target"])
-    return find(spec["attack"])(network, images.pixels, threat, seed=seed, count=spec["count"], **options)
+    with about(name):
+        return find(spec["attack"])(network, images.pixels, threat, seed=seed, count=spec["count"], **options)
 
 
 def drawn(images: "Images", count: int, each: int, seed: int) -> "Images":

@@ -1,6 +1,6 @@
 """Images as the study keeps them: uint8 pixels in 0-255 and their labels."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +65,10 @@ def batch_size(pixels: Tensor, most: int) -> int:
     return max(1, most * SMALL // max(SMALL, pixels.shape[2] * pixels.shape[3]))
 
 
-def save_images(path: Path, splits: dict[str, Images]) -> None:
-    """Write the splits of a data set."""
+def save_images(path: Path, splits: dict[str, Images], classes: Sequence[str] = ()) -> None:
+    """Write the splits of a data set, and what its classes are called."""
     tensors = {f"{name}.{part}": getattr(images, part) for name, images in splits.items() for part in ("pixels", "labels")}
-    write_tensors(path, "images", tensors)
+    write_tensors(path, "images", tensors, classes=list(classes))
 
 
 def load_images(path: Path) -> dict[str, Images]:
@@ -79,6 +79,13 @@ def load_images(path: Path) -> dict[str, Images]:
         if not names or len(tensors) != 2 * len(names):
             raise StudyError(f"it holds {', '.join(sorted(tensors)) or 'nothing'}: expected pixels and labels of each split")
         return {name: split(tensors[f"{name}.pixels"], tensors[f"{name}.labels"], device) for name in names}
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """What the classes of a data set are called, in the order of labels: their numbers where it does not say."""
+    with opened(path, "images") as (tensors, metadata):
+        count = 1 + max(int(labels.max()) for key, labels in tensors.items() if key.endswith(".labels"))
+        return tuple(map(str, metadata.get("classes") or range(count)))
 
 
 def split(pixels: Tensor, labels: Tensor, device: torch.device) -> Images:

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from tqdm import tqdm as text
@@ -15,6 +17,19 @@ class Bar(automatic):  # type: ignore[type-arg]
 
     def __iter__(self) -> Iterator[Any]:
         return text.__iter__(self)  # tqdm.notebook's own makes a bar red for good as soon as its loop is left
+
+
+WHAT: ContextVar[str] = ContextVar("what", default="")  # what a bar is about, where its maker does not know
+
+
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """In a ``with`` block: bars of attacks name ``what`` they make."""
+    token = WHAT.set(what)
+    try:
+        yield
+    finally:
+        WHAT.reset(token)
 
 
 tqdm = text if IN_STAGE in os.environ else Bar

@@ -133,7 +133,8 @@ def prepare(raw: Path, target: Path, *, validation: int, seed: int, **options: A
     """
     source = ImageFolder.of(raw, validation, seed, options)
     plan = source.plan()
-    metadata = unsealed("images", source=source.record(), stream=plan.pop("stream").hash())
+    classes = source.class_names(plan["train"])
+    metadata = unsealed("images", source=source.record(), stream=plan.pop("stream").hash(), classes=list(classes))
     begin = -(-len(header(metadata, {split: len(found) for split, found in plan.items()}, source.form)) // BLOCK) * BLOCK
     folder = target.with_name(f"{target.name}.parts")
     parts = divided(plan, source.form, begin, folder)
@@ -151,7 +152,7 @@ def prepare(raw: Path, target: Path, *, validation: int, seed: int, **options: A
             assemble(target, parts, metadata, begin)
             shutil.rmtree(folder)
     processes.wait()
-    return source.class_names(plan["train"])
+    return classes
 
 
 def divided(plan: Mapping[str, Listing], form: Form, begin: int, folder: Path) -> list[Part]:

@@ -38,8 +38,8 @@ def prepare(source: str, raw: Path, target: Path, *, validation: int, seed: int,
         if options:
             raise StudyError(f"images.options has {', '.join(options)}: {source} takes no options, set it to {{}}")
         published.fetch(raw)
-        save_images(target, published.read(raw, validation, seed))
         names: tuple[str, ...] = published.CLASSES
+        save_images(target, published.read(raw, validation, seed), names)
         return names
     if source == "image_folder":
         return decoding.prepare(raw, target, validation=validation, seed=seed, **options)

@@ -60,6 +60,7 @@ class Study(Section):
     memory_format: Literal["channels_last", "contiguous"]
     tf32: bool = False  # a GPU's float32 products with ten bits of each factor: one and a half times as fast
     networks: Networks
+    miniature: bool = False  # settings so small that no number means anything: notebooks say so
 
 
 class ImagesSection(Section):

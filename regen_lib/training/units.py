@@ -1,6 +1,7 @@
 """From a network and a few of its universal perturbations to the network with trained units: Sec. 4.2 and 4.3 in one call."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from regen_lib.regeneration.synthesis import make
 from regen_lib.regeneration.unit import Layers, regenerate, units
 from regen_lib.training.loop import fit
 from regen_lib.training.noise import Noise
+from regen_lib.training.objectives import CleanOutputs
 from regen_lib.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=4, rate=0.1, batch=64, schedule="cycle")
@@ -51,8 +53,37 @@ def train_units(
         raise StudyError(f"synthetic {synthetic}: units are trained on at least one synthetic perturbation")
     if isinstance(bank, Bank):
         bank = make("paper", bank.perturbations, bank.threat, synthetic, seed=seed, name=bank.network, eta_scale=eta_scale)
-    defended = regenerate(network, layers, ratio=ratio, width=width, residual=residual, generator=generator(seed, "units", name))
-    calibrate(defended, None if calibration is None else images.first(calibration).pixels)
-    noise = Noise(bank, probability, clip)
-    fit(defended, units(defended).values(), images, recipe, seed=seed, name=name, noise=noise, resume=resume)
-    return defended
+    scale = None if calibration is None else images.first(calibration).pixels
+    how: Any = {"ratio": ratio, "width": width, "residual": residual, "probability": probability, "clip": clip}
+    return trained(network, images, bank, layers, recipe, **how, calibration=scale, seed=seed, name=name, key=name, resume=resume)[0]
+
+
+def trained(
+    network: nn.Module,
+    images: Images,
+    perturbations: Tensor,
+    layers: Layers,
+    recipe: Recipe,
+    *,
+    ratio: float,
+    width: float,
+    residual: float,
+    probability: float,
+    clip: bool,
+    calibration: Tensor | None,
+    seed: int,
+    name: str,
+    key: str,
+    target: str = "labels",
+    resume: Path | None = None,
+) -> tuple[nn.Module, list[float]]:
+    """The defended network and its loss after each epoch: :func:`train_units` with ``perturbations`` ``[K, C, H, W]`` as they are.
+
+    The units' first weights are drawn by ``seed`` and ``key``, mini-batches and noise by ``seed`` and ``name``. With the ``target``
+    ``outputs`` the network's own answers take the place of the labels (:class:`regen_lib.training.objectives.CleanOutputs`).
+    """
+    defended = regenerate(network, layers, ratio=ratio, width=width, residual=residual, generator=generator(seed, "units", key))
+    calibrate(defended, calibration)
+    noise = Noise(perturbations, probability, clip)
+    how: Any = {"noise": noise, "objective": CleanOutputs(network, defended, noise) if target == "outputs" else None}
+    return defended, fit(defended, units(defended).values(), images, recipe, seed=seed, name=name, resume=resume, **how)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.perturbations import Bank, Threat
-from regen_lib.core.progress import tqdm
+from regen_lib.core.progress import WHAT, tqdm
 from regen_lib.core.storage import weights_hash
 from regen_lib.core.wrappers import bare
 
@@ -64,8 +64,8 @@ def family(network: nn.Module) -> str:
 
 
 def progress_bar(steps: Iterable[int], attack: str, network: nn.Module) -> Any:
-    """A bar over an attack's ``steps``, with the attack's and the network's name."""
-    return tqdm(steps, desc=f"{attack}, {family(network)}")
+    """A bar over an attack's ``steps``, with the attack's (or its bank's) and the network's name."""
+    return tqdm(steps, desc=f"{WHAT.get() or attack}, {family(network)}")
 
 
 def shuffled(parts: Tensor, generators: Sequence[torch.Generator]) -> Tensor:

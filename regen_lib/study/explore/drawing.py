@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from regen_lib.study.explore.scene import Scene
-from regen_lib.study.figures.pictures import bare
+from regen_lib.study.figures.pictures import bare, paint, stretched
 from regen_lib.study.figures.style import BLUE, GREY, ORANGE, style
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES
 
@@ -32,15 +31,14 @@ def draw(scene: Scene) -> bytes:
 
 
 def pictures(axes: list[Axes], scene: Scene) -> None:
-    """Image, perturbation and sum, in pixels; the perturbation stretched from its lowest to its highest, with 0 in the middle."""
-    largest = max(float(scene.perturbation.abs().max()), 1e-6)
+    """Image, perturbation and sum, in pixels; the perturbation stretched over their whole range."""
     shown = {
-        f"image {scene.choice.image}: {scene.truth}": scene.image / 255,
-        f"{ATTACK_TITLES[scene.choice.attack]}, ξ = {scene.choice.xi:g}": scene.perturbation / (2 * largest) + 0.5,
-        "sum": (scene.image + scene.perturbation) / 255,
+        f"image {scene.choice.image}: {scene.truth}": scene.image,
+        f"{ATTACK_TITLES[scene.choice.attack]}, ξ = {scene.choice.xi:g}": stretched(scene.perturbation),
+        "sum": scene.image + scene.perturbation,
     }
     for axis, (title, picture) in zip(axes, shown.items(), strict=True):
-        axis.imshow(as_rgb(picture), interpolation="nearest")
+        paint(axis, picture)
         axis.set_title(title)
         bare(axis)
 
@@ -64,9 +62,3 @@ def bars(axis: Axes, who: str, classes: list[tuple[str, float]], truth: str) -> 
         axis.text(0.02, k, label, va="center", fontsize=8)
     axis.set(xlim=(0, 1), ylim=(len(labels) - 0.5, -0.5), yticks=[], xticks=[0, 0.5, 1])
     axis.set_title(who, fontsize=9)
-
-
-def as_rgb(picture: Tensor) -> np.ndarray:
-    """``[C, H, W]`` in 0-1 as ``[H, W, 3]``, clipped; grey pixels three times."""
-    shown: np.ndarray = picture.clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).numpy(force=True)
-    return shown

@@ -9,17 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.images import Images, as_input, load_images
+from regen_lib.core.images import Images, as_input, class_names, load_images
 from regen_lib.core.perturbations import Bank, load_bank
 from regen_lib.core.surgery import Wrapped, find_conv, layer_inputs, view, with_replaced
-from regen_lib.data.sources import PUBLISHED
 from regen_lib.networks import load_network
 from regen_lib.regeneration.masking import Masked
 from regen_lib.regeneration.ranking import rank
 from regen_lib.regeneration.unit import Regenerated, Unit
 from regen_lib.study.defended import load_defended
 from regen_lib.study.files import bank_file
-from regen_lib.study.reading import read_yaml
 
 MASKED, REGENERATED = "masked", "regenerated"
 MOST = 5  # classes that are shown of a prediction
@@ -87,14 +85,8 @@ class Explorer:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """What the classes are called, or their numbers where nobody says; :class:`StudyError` where params.yaml names no source."""
-        params = self.root / "params.yaml"
-        images = read_yaml(params).get("images") if params.is_file() else {"source": ""}
-        source = images.get("source") if isinstance(images, dict) else None
-        if not isinstance(source, str):
-            raise StudyError(f"{params}: images.source is {source!r}: name the images' source there")
-        named: tuple[str, ...] = PUBLISHED[source].CLASSES if source in PUBLISHED else ()
-        return named or tuple(map(str, range(1000)))
+        """What the classes are called, in the order of labels."""
+        return class_names(self.data / "images.safetensors")
 
     def networks(self) -> list[str]:
         """The trained networks."""

@@ -29,15 +29,26 @@ def bare(axis: Axes) -> None:
     axis.spines[:].set_visible(False)
 
 
+def paint(axis: Axes, image: Tensor) -> None:
+    """An image ``[C, H, W]`` of one channel or three, in pixels of 0-255; values beyond are clipped, as a screen does."""
+    shown = (image.float().clamp(0, 255) / 255).permute(1, 2, 0).numpy(force=True)
+    axis.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+
+
+def stretched(v: Tensor) -> Tensor:
+    """A perturbation over the whole range of pixels, its zero in the middle."""
+    return 127.5 + 127.5 * v / v.abs().max().clamp_min(1e-12)
+
+
 def one_image(cases: Sequence[Shown], truth: int, classes: Sequence[str]) -> Figure:
     """Fig. 1: an image under each attack, what was added to it (stretched over its own range), and what each defence predicts."""
     style()
     defenses = list(cases[0].predictions)
     figure, axes = plt.subplots(2, len(cases), figsize=(1.5 * len(cases) + 0.4, 3.9), squeeze=False, layout="constrained")
     for (top, below), shown in zip(axes.T, cases, strict=True):
-        top.imshow(shown.image[0].numpy(force=True), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        paint(top, shown.image)
         top.set_title(ATTACK_TITLES.get(shown.case, shown.case))
-        below.imshow(shown.perturbation[0].numpy(force=True), cmap="gray", interpolation="nearest")
+        paint(below, stretched(shown.perturbation))
         for line, defense in enumerate(defenses):
             label, confidence = shown.predictions[defense]
             text, color = f"{classes[label]}, {100 * confidence:.0f} %", BLUE if label == truth else ORANGE
@@ -75,9 +86,9 @@ def perturbations(rows: dict[str, Tensor], count: int = 5) -> Figure:
     for axis in axes.ravel():
         bare(axis)
     for line, (name, v) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(name)
+        line[0].set_ylabel(ATTACK_TITLES.get(name, name))
         for axis, image in zip(line, v[:count], strict=False):
-            axis.imshow(image[0].numpy(force=True), cmap="gray", interpolation="nearest")
+            paint(axis, stretched(image))
     return figure
 
 
@@ -86,7 +97,7 @@ def samples(pixels: Tensor, titles: Sequence[str]) -> Figure:
     style()
     figure, axes = plt.subplots(1, len(pixels), figsize=(1.0 * len(pixels), 1.4), squeeze=False, layout="constrained")
     for axis, image, title in zip(axes[0], pixels, titles, strict=True):
-        axis.imshow(image[0].numpy(force=True), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        paint(axis, image)
         axis.set_title(title, fontsize=7)
-        axis.set(xticks=[], yticks=[])
+        bare(axis)
     return figure
