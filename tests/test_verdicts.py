@@ -86,8 +86,24 @@ def test_places(better: int, known: int, verdict: str) -> None:
 def test_the_table_links_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     for index, name in enumerate(name for name in vars(verdicts) if name.startswith("of_")):
         monkeypatch.setattr(verdicts, name, lambda _t, index=index: Verdict(f"claim {index}", "holds", "all", ("table2", "fig3")))
-    lines = verdicts.block({}).splitlines()
+    lines = verdicts.block({}, "studies/small").splitlines()
     assert lines[:2] == ["| the paper's claim | verdict | measured here | table |", "|---|---|---|---|"]
-    links = "[table2](metrics/table2.csv) · [fig3](metrics/fig3.csv)"
+    links = "[table2](studies/small/metrics/table2.csv) · [fig3](studies/small/metrics/fig3.csv)"
     assert lines[2:8] == [f"| claim {index} | **holds** | all | {links} |" for index in range(6)]
     assert "holds from 0.9 of the lost top-1 on, partly from 0.5 on" in lines[-1]
+
+
+@pytest.mark.parametrize(("rule", "said"), [(0.89, "where such a rule keeps up, the images rank no defence"), (0.87, "it falls behind")])
+def test_an_untrained_rule_that_keeps_up_is_named(rule: float, said: str) -> None:
+    """Up to two hundredths below the units."""
+    rows = pd.DataFrame({"defense": ["undefended", "ours", "dead_zone", "clamp"], "restoration": [0.5, 0.9, rule, 0.6]})
+    rows = rows.assign(network="a", attack="uap", accuracy=0.5, clean_accuracy=0.9, ci_low=0.0, ci_high=1.0)
+    t = {
+        "defenses": pd.concat([rows, rows.assign(attack="mean_all")]),
+        "table6_defenses": rows,
+        "defense_costs": rows[["network", "defense"]].assign(parameters=1, inference=1.0),
+    }
+    assert (
+        verdicts.untrained(t)
+        == f"An untrained rule, dead zone, restores {rule:.3f}, mean over all attacks, the trained units 0.900: {said}."
+    )

@@ -1,5 +1,7 @@
 """The paper's claims beside what is measured here: one function for each part of the study, from metrics/ and nothing else."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from regen_lib.study import paper
@@ -12,7 +14,9 @@ Finding = tuple[str, str, str]  # the claim, the paper's figure, ours
 DEFENSES = {"undefended": "undefended", "ours": "with units", "hardened": "hardened"}
 CHOICES = {
     "units6": "as here",
+    "conv1": "conv1 alone, all of its filters",
     "narrow": "D = N",
+    "wide": "D = 2 N",
     "he": "last convolution from He",
     "half": "half of the images perturbed",
     "drops": "rate in the paper's drops",
@@ -24,15 +28,16 @@ def spread(values: pd.Series, form: str = ".2f") -> str:
     return f"{values.min():{form}} to {values.max():{form}}"
 
 
-def findings(tables: Tables) -> str:
-    """The paper's claims, one per row: what it says, what is measured here, and where that is computed and kept."""
-    rows = [(*row, links(names)) for part, evidence in PARTS for row, names in zip(part(tables), evidence, strict=True)]
+def findings(tables: Tables, folder: str) -> str:
+    """The paper's claims, one per row: what it says, what the study in ``folder`` measures, and where that is computed and kept."""
+    rows = [(*row, links(names, folder)) for part, evidence in PARTS for row, names in zip(part(tables), evidence, strict=True)]
     return "\n".join(["| claim | paper | here | evidence |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def links(names: str) -> str:
-    """Links from docs/ to a notebook and tables, given as ``"05_evaluation table2"``: what begins with a digit is a notebook."""
-    targets = [(name, f"notebooks/{name}.ipynb" if name[0].isdigit() else f"metrics/{name}.csv") for name in names.split()]
+def links(names: str, folder: str) -> str:
+    """Links from docs/ to a notebook and a study's tables, given as ``"05_evaluation table2"``: what begins with a digit is a notebook."""
+    metrics = (Path(folder) / "metrics").as_posix()
+    targets = [(name, f"notebooks/{name}.ipynb" if name[0].isdigit() else f"{metrics}/{name}.csv") for name in names.split()]
     return " · ".join(f"[{name.split('_')[0] if name[0].isdigit() else name}](../{target})" for name, target in targets)
 
 
@@ -193,7 +198,7 @@ def of_choices(t: Tables) -> list[Finding]:
     both = [f"{defense} {clip[defense, False]:.3f}, clipped {clip[defense, True]:.3f}" for defense in ("undefended", "ours")]
     settings = t["choices"].set_index("defense")
     lost = 100 * (settings.clean_accuracy["undefended"] - settings.clean_accuracy)
-    others = [f"{title} {lost[key]:.1f}, {settings.restoration[key]:.3f}" for key, title in CHOICES.items()]
+    others = [f"{title} {lost[key]:.1f}, {settings.restoration[key]:.3f}" for key, title in CHOICES.items() if key in lost]
     return [
         (f"at most six units are enough (Fig. S2: {name}, 0 to 6 units)", "figure not printed", dots(units.restoration)),
         (f"half of the filters is enough ({name}, {dots(ratio.value, 'g')} of them)", "figure not printed", dots(ratio.restoration)),

@@ -1,10 +1,11 @@
-"""The results in the README and in the pages of docs/, written from metrics/ and from nothing else.
+"""The results in the README and in the pages of docs/, written from the studies' metrics/ and from nothing else.
 
-``python -m regen_lib.study.report.readme`` replaces what stands between the markers of each page of :data:`PAGES` and writes
-``metrics/summary.json``, which ``dvc metrics show`` prints.
+``python -m regen_lib.study.report.readme``, in a study's folder, replaces what stands between the markers of each of its pages
+(:data:`PAGES`) and writes ``metrics/summary.json``, which ``dvc metrics show`` prints.
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,11 +20,17 @@ from regen_lib.study.report import defenses_table, studies, verdicts
 from regen_lib.study.report.claims import findings
 from regen_lib.study.titles import TITLES
 
-PAGES = {  # which blocks each has
-    "README.md": ("verdicts", "cost"),
-    "docs/report.md": ("results", "findings", "defenses"),
-    "docs/costs.md": ("minutes",),
-    "docs/reading.md": ("studies",),
+PAGES = {  # the blocks that each page has from a study, by the study's folder
+    ".": {
+        "README.md": ("cost", "small"),
+        "docs/fashion-mnist.md": ("results", "findings", "defenses"),
+        "docs/costs.md": ("minutes",),
+        "docs/reading.md": ("studies",),
+    },
+    "studies/cifar10": {
+        "README.md": ("verdicts",),
+        "docs/report.md": ("results", "findings", "defenses", "natural minutes"),
+    },
 }
 FILES = (
     *("banks", "choices", "clipping", "costs", "excitation", "fig2", "fig3", "figS2", "fig6_test", "hardened", "margins", "synthesis"),
@@ -161,25 +168,33 @@ def insert(page: str, part: str, block: str, writer: str = "regen_lib.study.repo
     return f"{before}{begin}\n{block}\n{end}{rest.split(end)[1]}"
 
 
-def blocks(metrics: Path, params: Mapping[str, Any]) -> dict[str, str]:
-    """Every block of :data:`PAGES`; ``params`` is params.yaml."""
+def blocks(study: Path, folder: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """Every block that the study in ``study`` has; ``folder`` is that one as the pages link to it, ``params`` its params.yaml."""
+    metrics = study / "metrics"
     tables = read(metrics)
     built = defenses_table.built_on(params)
     return {
-        "verdicts": verdicts.block(tables),
+        "verdicts": verdicts.block(tables, folder),
         "cost": cost(metrics),
+        "small": verdicts.untrained(tables),
         "results": render(metrics),
-        "findings": findings(tables),
+        "findings": findings(tables, folder),
         "defenses": defenses_table.block(tables, read_minutes(metrics), built),
         "minutes": minutes(metrics),
-        "studies": studies.block(metrics.parent),
+        "natural minutes": minutes(metrics),
+        "studies": studies.block(study / params["study"]["source"]),
     }
 
 
-def write_pages(pages: Mapping[str, Sequence[str]], blocks: Mapping[str, str], writer: str = "regen_lib.study.report.readme") -> None:
-    """Write the blocks into those of ``pages`` that this folder has: the other studies have none. :class:`StudyError` names the page."""
+def write_pages(
+    pages: Mapping[str, Sequence[str]],
+    blocks: Mapping[str, str],
+    writer: str = "regen_lib.study.report.readme",
+    root: Path = Path(),
+) -> None:
+    """Write the blocks into those of ``pages`` that are there, below ``root``. :class:`StudyError` names the page."""
     for name, parts in pages.items():
-        path = Path(name)
+        path = root / name
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             try:
@@ -191,12 +206,15 @@ def write_pages(pages: Mapping[str, Sequence[str]], blocks: Mapping[str, str], w
 
 
 def main() -> int:
-    """Write metrics/summary.json, and the pages where this folder has them; returns the exit status."""
+    """Write metrics/summary.json, and the pages that this study has; returns the exit status."""
     metrics = Path("metrics")
     try:
         write_bytes(metrics / "summary.json", (json.dumps(summary(metrics), indent=2) + "\n").encode())
-        if any(Path(name).is_file() for name in PAGES):
-            write_pages(PAGES, blocks(metrics, load_params(Path("params.yaml"))))
+        params = load_params(Path("params.yaml"))
+        root = Path(params["study"]["source"])
+        folder = Path(os.path.relpath(Path.cwd(), root)).as_posix()
+        if folder in PAGES:
+            write_pages(PAGES[folder], blocks(Path(), folder, params), root=root)
     except (OSError, StudyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

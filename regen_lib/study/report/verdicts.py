@@ -1,17 +1,21 @@
 """What holds of the paper and what does not, in six rows with a number each: the README's table, from metrics/ and nothing else."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from regen_lib.study.report.defenses_table import condensed, place, ranked
 from regen_lib.study.tables.masking import restored
+from regen_lib.study.titles import DEFENSE_TITLES
 
 Tables = dict[str, pd.DataFrame]
 HOLDS, PARTLY = 0.9, 0.5  # of the top-1 that an attack takes
 LOST = 2.2  # points of top-1 that clean images lose at most in the paper
 LEADING = 3  # places that count as partly the best
 WHITE_BOX = ("spgd", "sga")
+UNTRAINED = ("dead_zone", "clamp", "median_filter", "gaussian_blur")
+KEEPS_UP = 0.02  # of restoration accuracy
 
 
 class Verdict(NamedTuple):
@@ -23,12 +27,13 @@ class Verdict(NamedTuple):
     evidence: tuple[str, ...]
 
 
-def block(tables: Tables) -> str:
-    """The table, and below it when a claim counts as holding."""
+def block(tables: Tables, folder: str) -> str:
+    """The table, with links to the tables of the study in ``folder``, and below it when a claim counts as holding."""
+    metrics = (Path(folder) / "metrics").as_posix()
     rows = [part(tables) for part in (of_filters, of_trained, of_clean, of_unseen, of_white_box, of_places)]
     lines = ["| the paper's claim | verdict | measured here | table |", "|---|---|---|---|"]
     for row in rows:
-        links = " · ".join(f"[{name}](metrics/{name}.csv)" for name in row.evidence)
+        links = " · ".join(f"[{name}]({metrics}/{name}.csv)" for name in row.evidence)
         lines.append(f"| {row.claim} | **{row.verdict}** | {row.measured} | {links} |")
     note = (
         f"Shares are means over networks. A claim holds from {HOLDS:g} of the lost top-1 on, partly from {PARTLY:g} on; on clean images, "
@@ -100,3 +105,13 @@ def of_places(t: Tables) -> Verdict:
     verdict = "holds" if max(places) == 1 else "partly" if min(places) <= LEADING else "does not"
     words = f"place {places[0]} of {len(orders[0])} by mean restoration, {places[1]} in the white box"
     return Verdict("No other defence does better (Tables 2-6)", verdict, words, ("defenses", "table6_defenses"))
+
+
+def untrained(t: Tables) -> str:
+    """Whether a rule that nothing was learned for keeps up with the units, in two sentences."""
+    means = condensed(t, None, {}).restoration
+    best = means[[name for name in UNTRAINED if name in means]].sort_values(ascending=False)
+    title = DEFENSE_TITLES[str(best.index[0])].removesuffix(" (untrained)")
+    measured = f"An untrained rule, {title}, restores {best.iloc[0]:.3f}, mean over all attacks, the trained units {means['ours']:.3f}"
+    ranks = "it falls behind" if best.iloc[0] < means["ours"] - KEEPS_UP else "where such a rule keeps up, the images rank no defence"
+    return f"{measured}: {ranks}."
