@@ -1,4 +1,4 @@
-"""What docs/ says of ImageNet, speed, a second run, and the controls, as measured: ``python -m benchmarks.sheets``."""
+"""What docs/ says of ImageNet, speed and the controls, as measured: ``python -m benchmarks.sheets``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +16,7 @@ from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 RESULTS, SAMPLE = Path("benchmarks/results"), Path("studies/imagenet_sample/metrics")
 PAGES = {  # which blocks each has
     "docs/imagenet.md": ("sample", "memory", "cost"),
-    "docs/second-run.md": ("second run",),
-    "docs/costs.md": ("another day",),
-    "docs/controls.md": ("hardening", "patience", "budget", "democratic"),
+    "docs/controls.md": ("hardening", "patience", "budget"),
     "docs/speed.md": ("kernels", "speed"),
 }
 
@@ -91,54 +89,6 @@ def cost(table: pd.DataFrame) -> str:
 
 
 MOVED = 0.05  # of a fooling ratio: what changes an answer
-FIFTH = 0.2  # of the undefended network's targeted success: what Democratic Training promises to leave at most
-CELL = ("network", "defense", "attack", "attack_network", "sweep", "value")  # what names a cell, as far as a table has it
-SAME = ("table1",)  # tables that the second run made with the first one's parameters, and with the same draws
-UNCHANGED = ("networks", "uaps", "units", "fig6")
-
-
-def second_run(first: Path, second: Path) -> str:
-    """How far apart are the tables of two runs that differ in rounding, given their folders; the second run's Fig. 6."""
-    cells = pd.concat([paired(pd.read_csv(first / f"{table}.csv"), pd.read_csv(second / f"{table}.csv")) for table in SAME])
-    sides = [cells[cells.defense == "undefended"].apart, cells[cells.defense != "undefended"].apart]
-    fooled = pd.read_csv(second / "fig6_test.csv").set_index("defense").loc["hardened"]
-    params = yaml.safe_load((second / "params.yaml").read_text())
-    trained = params["secondary"]["training"]["rounds"]
-    taken = [pd.read_csv(run / "minutes.csv").groupby("stage").cpu_seconds.sum() for run in (first, second)]
-    slower = taken[1][list(UNCHANGED)].sum() / taken[0][list(UNCHANGED)].sum()
-    machine = pd.read_csv(second / "minutes.csv").machine.iloc[0]
-    return (
-        f"On {machine}, with the same parameters (Table 1, on {params['evaluation']['images']:,} test images): "
-        f"{cells.outside.sum()} of {len(cells)} cells outside of the first run's 95 % interval; apart by {sides[0].mean():.3f} in the mean "
-        f"and {sides[0].max():.3f} at most undefended, "
-        f"by {sides[1].mean():.3f} and {sides[1].max():.3f} with units. White-box UAP attacker against units hardened for {trained} rounds "
-        f"(Fig. 6): best fooling ratio {fooled.fooling_own:.2f} on its own images, {fooled.fooling_ratio:.2f} on test images. "
-        f"{homes(first, second)} Stages with unchanged parameters took {slower:.1f} times the first run's CPU time."
-    )
-
-
-def paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Two runs' cells of a table: ``defense``, how far ``apart``, whether the second is ``outside`` of the first's interval."""
-    metric, keys = first.metric.iloc[0], [key for key in CELL if key in first.columns]
-    both = first.merge(second, on=keys, suffixes=("", "_2"), validate="1:1")
-    value, again = both[metric], both[f"{metric}_2"]
-    return both[["defense"]].assign(apart=(again - value).abs(), outside=(again < both.ci_low) | (again > both.ci_high))
-
-
-def homes(first: Path, second: Path) -> str:
-    """What two runs say of Democratic Training, and the second, which drew several times, of Pixel Deflection's chance."""
-    tables = [pd.read_csv(run / "home.csv") for run in (first, second)]
-
-    def measured(table: pd.DataFrame, measure: str, defense: str) -> pd.Series:
-        return table[(table.measure == measure) & (table.defense == defense)].set_index("network").value
-
-    left = [measured(t, "targeted success", "democratic_training") / measured(t, "targeted success", "undefended") for t in tables]
-    fifth = " and ".join(", ".join(TITLES[str(n)] for n in share.index[share <= FIFTH]) for share in left)
-    low, high = (measured(tables[1], f"{end} draw", "pixel_deflection") for end in ("lowest", "highest"))
-    return (
-        f"Democratic Training leaves a fifth or less of the targeted success on {fifth}. Pixel Deflection's draws under UAPs: "
-        f"top-1 at most {(high - low).max():.3f} apart."
-    )
 
 
 def budget(table: pd.DataFrame) -> str:
@@ -199,35 +149,6 @@ def patience(table: pd.DataFrame) -> str:
     return "\n".join([*lines, "", f"{tail}, {moved}; {table.machine.iloc[0]}."])
 
 
-def democratic(table: pd.DataFrame, chosen: Mapping[str, Any]) -> str:
-    """What Democratic Training leaves of targeted success, and the points of clean top-1 lost, seed by seed; ``chosen`` in bold."""
-    names = list(table.network.unique())
-    lines = [" | ".join(["| BN's statistics | ε", *(TITLES[name] for name in names), "a fifth or less |"]), "|---" * (len(names) + 3) + "|"]
-    table = table.assign(left=table.success / table.undefended_success, lost=100 * (table.undefended - table.clean_accuracy))
-    for (settled, epsilon), rows in table.sort_values("seed").groupby(["settled", "epsilon"]):
-        bold = "**" if (settled, epsilon) == (chosen.get("settled", False), chosen["epsilon"]) else ""
-        parts = [rows[rows.network == name] for name in names]
-        cells = [" · ".join(f"{row.left:.2f} <sub>-{row.lost:.1f}</sub>" for row in part.itertuples()) or "-" for part in parts]
-        kept = f"{(rows.left <= FIFTH).sum()} of {len(rows)}"
-        title = f"{bold}{'kept' if settled else 'of the training'}{bold} | {bold}{epsilon:g}{bold}"
-        lines.append(" | ".join([f"| {title}", *cells, f"{kept} |"]))
-    seeds = ", ".join(map(str, sorted(table.seed.unique())))
-    where = f"{int(table.images.iloc[0]):,} validation images, seeds {seeds}; {table.machine.iloc[0]}"
-    tail = "Share left of the undefended network's targeted success, and points of clean top-1 lost"
-    return "\n".join([*lines, "", f"{tail}; {where}. In bold, what params.yaml has."])
-
-
-def another_day(here: pd.DataFrame, other: pd.DataFrame) -> str:
-    """How far apart two days are on one machine, given the ``minutes.csv`` of both."""
-    both = here.merge(other, on=["stage", "network"], suffixes=("", "_other"), validate="1:1")
-    low, high = (both.cpu_seconds_other / both.cpu_seconds).quantile([0.1, 0.9])
-    totals = [both[column].sum() / 60 for column in ("cpu_seconds", "cpu_seconds_other")]
-    return (
-        "The same stages on another day, same kind of processor, same results to the byte, but freed memory given back to the system: "
-        f"{totals[1]:.1f} CPU-minutes, where these took {totals[0]:.1f}; four stages of five took {low:.2f} to {high:.2f} times as long."
-    )
-
-
 def blocks() -> dict[str, str]:
     """Every block of :data:`PAGES`, from the tables in this folder."""
     params = load_params(Path("params.yaml"))
@@ -235,12 +156,9 @@ def blocks() -> dict[str, str]:
         "sample": sample(SAMPLE, yaml.safe_load(Path("studies/imagenet_sample/params.yaml").read_text())["masking"]["bank"]),
         "memory": memory(pd.read_csv(RESULTS / "memory.csv")),
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
-        "second run": second_run(Path("metrics"), RESULTS / "second-run"),
-        "another day": another_day(pd.read_csv("metrics/minutes.csv"), pd.read_csv(RESULTS / "minutes-another-day.csv")),
         "budget": budget(pd.read_csv(RESULTS / "budget.csv")),
         "hardening": hardening(pd.read_csv(RESULTS / "hardening.csv"), params["secondary"]["training"]),
         "patience": patience(pd.read_csv(RESULTS / "patience.csv")),
-        "democratic": democratic(pd.read_csv(RESULTS / "democratic.csv"), params["rivals"]["democratic_training"]["training"]),
         "kernels": gpu_sheet.block(RESULTS),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
     }

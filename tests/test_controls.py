@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from benchmarks import budget as shares
-from benchmarks import democratic as targeted
 from benchmarks import hardening as hardenings
 from benchmarks import patience as patient
 from benchmarks.attacker import attacked
@@ -111,39 +110,7 @@ def test_patient_attackers_are_judged_on_images_they_lack(network: nn.Module, im
     assert made.fooling_ratio == pytest.approx(float((before != after).double().mean()))
 
 
-def test_targeted_success_is_of_images_of_other_classes(network: nn.Module, images: Images) -> None:
-    bank = make(network, {"all": images}, {**SIGNS, "count": 1}, seed=1)
-    found = network(images.pixels.float() + bank.perturbations).argmax(1)
-    towards = int(found.mode().values)
-    expected = (found == towards)[images.labels != towards]
-    assert torch.equal(targeted.turned(network, images, bank, towards), expected)
-    made = targeted.judged(network, network, images, bank, towards).iloc[0]
-    assert made.success == made.undefended_success == pytest.approx(float(expected.double().mean()))
-    assert made.ci_low <= made.success <= made.ci_high
-    assert made.clean_accuracy == made.undefended
-
-
-def test_democratic_training_is_the_studys_but_for_epsilon_and_seed(
-    network: nn.Module, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[dict[str, Any]] = []
-
-    def record(
-        name: str, model: nn.Module, spec: dict[str, Any], _training_data: TrainingData, *, seed: int
-    ) -> tuple[nn.Module, dict[str, Any]]:
-        seen.append({"name": name, "seed": seed, **spec})
-        return model, {}
-
-    monkeypatch.setattr(targeted.defenses, "make", record)
-    row = {"training": {"epsilon": 60, "steps": 3}, "recipe": {"epochs": 1}}
-    plan = {"network": "vgg16", "settled": True, "epsilon": 90, "seed": 1}
-    targeted.trained({"rivals": {"democratic_training": row}}, network, training_data, plan)
-    training = {"epsilon": 90, "steps": 3, "settled": True}
-    assert seen == [{"name": "democratic_training", "seed": 1, "training": training, "recipe": {"epochs": 1}}]
-    assert row["training"]["epsilon"] == 60
-
-
-@pytest.mark.parametrize("program", [shares, hardenings, patient, targeted])
+@pytest.mark.parametrize("program", [shares, hardenings, patient])
 def test_controls_need_the_studys_data(program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["--data", str(tmp_path)]) == 2
     assert "images.safetensors" in capsys.readouterr().err

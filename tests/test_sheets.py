@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import sheets
-from benchmarks.sheets import SAME, UNCHANGED, another_day, budget, democratic, hardening, patience, second_run, speed
+from benchmarks.sheets import budget, hardening, patience, speed
 from benchmarks.timing import row
 from regen_lib.study.report.readme import insert
 from tests.repository import REPOSITORY
@@ -18,40 +18,6 @@ def test_the_readmes_table() -> None:
     lines = speed([table]).splitlines()
     assert lines[0] == "<details><summary>machine, torch 2, Python 3: 1 of 1 met</summary>"
     assert lines[4:6] == ["| part: case | other | 60 | >50 | yes |", "| part: more | plain | 2 |  |  |"]
-
-
-def run_of_two_cells(folder: Path, ours: float, fooling: float, seconds: float) -> Path:
-    """A run whose tables have a cell without and a cell with units; the first is always .50, its interval .45 to .55."""
-    folder.mkdir()
-    for table in SAME:
-        cells = [("undefended", 0.5), ("ours", ours)]
-        rows = [
-            {"network": "n", "defense": d, "attack": "uap", "attack_network": "n", "metric": "restoration", "restoration": v}
-            for d, v in cells
-        ]
-        each = pd.DataFrame(rows).assign(ci_low=[0.45, ours - 0.05], ci_high=[0.55, ours + 0.05], sweep="units", value=6.0)
-        each.to_csv(folder / f"{table}.csv", index=False)
-    fig6 = {"defense": ["ours", "hardened"], "fooling_own": [0.9, fooling], "fooling_ratio": [0.8, fooling / 2]}
-    pd.DataFrame(fig6).to_csv(folder / "fig6_test.csv", index=False)
-    home = [("targeted success", "undefended", 1.0), ("targeted success", "democratic_training", fooling / 2)]
-    home += [("highest draw", "pixel_deflection", 0.3), ("lowest draw", "pixel_deflection", 0.28)]
-    pd.DataFrame(home, columns=["measure", "defense", "value"]).assign(network="vgg16").to_csv(folder / "home.csv", index=False)
-    stages = [*UNCHANGED, "rivals"]
-    minutes = pd.DataFrame({"stage": stages, "cpu_seconds": [seconds] * len(UNCHANGED) + [7.0], "machine": "a processor"})
-    minutes.to_csv(folder / "minutes.csv", index=False)
-    (folder / "params.yaml").write_text("secondary: {training: {rounds: 3}}\nevaluation: {images: 4000}")
-    return folder
-
-
-def test_the_readmes_lines_on_a_second_run(tmp_path: Path) -> None:
-    first, second = run_of_two_cells(tmp_path / "a", 0.9, 0.3, 10.0), run_of_two_cells(tmp_path / "b", 0.82, 0.4, 25.0)
-    text = second_run(first, second)
-    assert f"{len(SAME)} of {2 * len(SAME)} cells outside" in text
-    assert "by 0.000 in the mean and 0.000 at most undefended, by 0.080 and 0.080 with units" in text
-    assert "hardened for 3 rounds (Fig. 6): best fooling ratio 0.40 on its own images, 0.20 on test images" in text
-    assert "of the targeted success on VGG-16 and VGG-16. Pixel Deflection's draws under UAPs: top-1 at most 0.020 apart" in text
-    assert "took 2.5 times" in text
-    assert "(Table 1, on 4,000 test images)" in text
 
 
 def test_the_readmes_table_of_less_training() -> None:
@@ -83,13 +49,6 @@ def test_the_readmes_table_of_hardening() -> None:
     assert lines[5] == f"VGG-16, 5,000 validation images, seeds 0, 1; a processor. In bold, what params.yaml has: {chosen}."
 
 
-def test_two_days_are_compared_stage_by_stage() -> None:
-    here = pd.DataFrame({"stage": ["units", "units", "comparison"], "network": ["a", "b", None], "cpu_seconds": [60.0, 120.0, 600.0]})
-    text = another_day(here, here.assign(cpu_seconds=[45.0, 60.0, 10.0]))
-    assert "to the byte, but freed memory given back to the system: 1.9 CPU-minutes, where these took 13.0;" in text
-    assert "four stages of five took 0.11 to 0.70 times as long." in text
-
-
 def test_the_readmes_table_of_patience() -> None:
     rows = [("ours", "uap", 4, 0.75, 0.63, 240, 0.0), ("ours", "uap", 1, 0.7, 0.6, 60, 0.03), ("hardened", "sga", 1, 0.5, 0.4, 9, 0.02)]
     rows += [("hardened", "sga", 4, 0.52, 0.41, 36, 0.01)]
@@ -99,19 +58,6 @@ def test_the_readmes_table_of_patience() -> None:
     assert lines[3] == "| VGG-16 | ours, iterative training | SGA | 0.50 | 0.52 | 0.40 | 0.41 | 9 | 36 | 0.02 | 0.01 |"
     gains = "+0.035 in the mean and +0.050 at most on own images, +0.020 and +0.030 on 5,000 validation images"
     assert lines[5] == f"4 times the passes and the patience add {gains}, 0 of 2 by more than 0.05; a processor."
-
-
-def test_the_readmes_table_of_democratic_training() -> None:
-    rows = [(60, 1, 0.3, 0.9), (60, 0, 0.2, 0.88), (90, 0, 0.1, 0.85), (90, 1, 0.19, 0.84)]
-    table = pd.DataFrame(rows, columns=["epsilon", "seed", "success", "clean_accuracy"])
-    table = table.assign(undefended_success=1.0, undefended=0.91, network="vgg16", images=5000, machine="a processor")
-    table = pd.concat([table.assign(settled=False), table[:1].assign(settled=True), table[:1].assign(network="vgg_f", settled=False)])
-    lines = democratic(table, {"epsilon": 60}).splitlines()
-    assert lines[0] == "| BN's statistics | ε | VGG-16 | VGG-F | a fifth or less |"
-    vgg16 = "0.20 <sub>-3.0</sub> · 0.30 <sub>-1.0</sub>"
-    assert lines[2] == f"| **of the training** | **60** | {vgg16} | 0.30 <sub>-1.0</sub> | 1 of 3 |"
-    assert lines[3] == "| of the training | 90 | 0.10 <sub>-6.0</sub> · 0.19 <sub>-7.0</sub> | - | 2 of 2 |"
-    assert lines[4] == "| kept | 60 | 0.30 <sub>-1.0</sub> | - | 0 of 1 |"
 
 
 def test_pages_show_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
