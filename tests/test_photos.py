@@ -186,7 +186,7 @@ def test_a_cut_archive_without_a_sum_is_not_unpacked(server: Server) -> None:
 
 def test_room_is_looked_for_first(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     free = sum(map(len, FILES.values())) - 1
-    monkeypatch.setattr(photos.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free + 1, 1, free))  # type: ignore[attr-defined]
+    monkeypatch.setattr(photos.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free + 1, 1, free))
     with pytest.raises(StudyError, match="make room"):
         photos.bring(server.raw)
     assert not server.asked
