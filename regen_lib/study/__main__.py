@@ -1,6 +1,7 @@
 """The command line of the study: ``python -m regen_lib.study --help``."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -65,6 +66,10 @@ def parser() -> argparse.ArgumentParser:
     packed.add_argument("file", type=Path, help="the archive, a .zip")
     packed = command("unpack", read_pack, "check such an archive, and put what it holds in place")
     packed.add_argument("file", type=Path, help="the archive")
+    photos = command("photos", bring_photos, "fetch what the study of photographs reads, or link to it")
+    photos.add_argument("study", type=Path, help="the study's folder, studies/imagenette")
+    photos.add_argument("--raw", type=folders, default=(), help="folders that have it all, a colon between them: nothing is fetched")
+    photos.add_argument("--weights", type=Path, help="a folder of published files, downloaded elsewhere")
     folder = command("folder", make_folder, "make a folder in which the study can run with a profile's changes")
     folder.add_argument("folder", type=Path, help="where: params.yaml, dvc.yaml and results go there")
     folder.add_argument("--profile", type=Path, required=True, help="a YAML file of what differs")
@@ -162,6 +167,20 @@ def read_pack(options: argparse.Namespace) -> int:
     from regen_lib.study.pack.archive import unpack
 
     print(f"{options.file}: {unpack(options.file)} files, all as dvc.lock has them")
+    return 0
+
+
+def folders(text: str) -> tuple[Path, ...]:
+    """Folders that are named as in PATH."""
+    return tuple(Path(folder) for folder in text.split(os.pathsep) if folder)
+
+
+def bring_photos(options: argparse.Namespace) -> int:
+    """Fill the study's folder of raw data."""
+    from regen_lib.study.photos import bring
+
+    raw = options.study / load_params(options.study / PARAMS)["images"]["raw"]
+    bring(raw, options.raw, options.weights)
     return 0
 
 

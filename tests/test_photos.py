@@ -1,0 +1,249 @@
+"""``make photos``: published files from a server on this machine that can lie, stop half-way and go on."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.request import HTTPHandler
+
+import pytest
+import yaml
+from torch import nn
+
+from regen_lib.core.errors import StudyError
+from regen_lib.data.listing import class_list, listing
+from regen_lib.study import __main__ as study
+from regen_lib.study import photos
+from tests.repository import REPOSITORY
+
+TEN, OTHER = ("n01440764", "n03888257"), "n01443537"
+
+
+def tgz() -> bytes:
+    """As Imagenette's archive, with files that must not be unpacked."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        names = [f"imagenette2-320/{tree}/{wnid}/{tree}_{i}.JPEG" for tree in ("train", "val") for wnid in TEN for i in range(3)]
+        for name in (*names, "imagenette2-320/noisy_imagenette.csv", "../out.JPEG", "a/train/n01440764/../../../../out.JPEG"):
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            archive.addfile(info, io.BytesIO(name.encode()))
+    return target.getvalue()
+
+
+def one_a_class() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name in ("README.md", f"{TEN[0]}_tench.JPEG", f"{OTHER}_goldfish.JPEG"):
+            archive.writestr(f"imagenet-sample-images-22d0a5c/{name}", name)
+    return target.getvalue()
+
+
+FILES = {
+    "imagenette2-320.tgz": tgz(),
+    "sample.zip": one_a_class(),
+    "index.json": json.dumps({"0": [TEN[0], "tench"], "1": [OTHER, "goldfish"], "2": [TEN[1], "parachute"]}).encode(),
+    "bvlc_googlenet.caffemodel": bytes(range(256)) * 400,
+    "squeezenet_v1.0.caffemodel": b"weights" * 900,
+}
+ALL = ("train", "val", "others", "classes.json", "bvlc_googlenet.caffemodel", "squeezenet1_0.safetensors")
+
+
+class Server(NamedTuple):
+    """What the server has, where it ends each file, whether it can go on, and what it was asked for: name and first byte."""
+
+    files: dict[str, bytes]
+    cut: dict[str, int]
+    ranges: list[bool]
+    asked: list[tuple[str, int]]
+    raw: Path
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """:data:`FILES` by http on this machine, and the published list with their addresses and sums."""
+    state = Server(dict(FILES), {}, [True], [], tmp_path / "data/raw")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path[1:]
+            data, begin = state.files[name], int(self.headers.get("Range", "bytes=0-")[6:-1])
+            state.asked.append((name, begin))
+            onward = state.ranges[0] and begin > 0
+            sent = data[begin:] if onward else data
+            self.send_response(206 if onward else 200)
+            self.send_header("Content-Length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent[: state.cut.get(name)])
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    serving = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
+    thread.start()
+    places = [published.place for published in photos.PUBLISHED[:4]] + [photos.named("squeezenet1_0.safetensors")]
+    listed = [
+        photos.Published(
+            published.gives,
+            f"http://127.0.0.1:{serving.server_port}/{name}",
+            {"sha1": hashlib.sha1(FILES[name]).hexdigest()} if published.sums else {},
+            len(FILES[name]),
+            place,
+        )
+        for published, name, place in zip(photos.PUBLISHED, FILES, places, strict=True)
+    ]
+    monkeypatch.setattr(photos, "PUBLISHED", listed)
+    monkeypatch.setattr(photos, "HANDLERS", (*photos.HANDLERS, HTTPHandler))
+    yield state
+    serving.shutdown()
+    thread.join()
+    serving.server_close()
+
+
+def there(folder: Path) -> set[str]:
+    """The files in and below a folder."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_all_that_the_study_names_is_put_there(server: Server) -> None:
+    photos.bring(server.raw)
+    images = {f"{tree}/{wnid}/{tree}_{i}.JPEG" for tree in ("train", "val") for wnid in TEN for i in range(3)}
+    assert there(server.raw) == {*images, f"others/{OTHER}/{OTHER}_goldfish.JPEG", *ALL[3:]}
+    assert (server.raw / "bvlc_googlenet.caffemodel").read_bytes() == FILES["bvlc_googlenet.caffemodel"]
+    known = [wnid for wnid, _ in class_list(server.raw / "classes.json")]
+    assert [set(listing(server.raw / tree, known).classes) for tree in ("train", "val", "others")] == [{0, 2}, {0, 2}, {1}]
+    assert os.listdir(server.raw.parent) == ["raw"]  # nothing is left of the downloads
+
+
+def test_what_it_brings_is_what_params_name() -> None:
+    params = yaml.safe_load((REPOSITORY / "studies/imagenette/params.yaml").read_text())
+    options, networks = params["images"]["options"], params["networks"].values()
+    named = {*options["trees"].values(), options["classes"], *(network["recipe"]["weights"] for network in networks)}
+    assert named == {name for published in photos.PUBLISHED for name in published.gives}
+
+
+def test_a_second_run_fetches_nothing(server: Server) -> None:
+    photos.bring(server.raw)
+    before = [len(server.asked), *sorted(there(server.raw))]
+    photos.bring(server.raw)
+    assert before == [5, *sorted(there(server.raw))]
+    assert len(server.asked) == 5
+    shutil.rmtree(server.raw / "val")
+    photos.bring(server.raw)
+    assert server.asked[5:] == [("imagenette2-320.tgz", 0)]
+
+
+@pytest.mark.parametrize("name", ["imagenette2-320.tgz", "index.json", "bvlc_googlenet.caffemodel", "squeezenet_v1.0.caffemodel"])
+def test_another_sum_is_refused_and_leaves_nothing(server: Server, name: str) -> None:
+    server.files[name] = FILES[name][:-1] + b"!"
+    with pytest.raises(StudyError, match=hashlib.sha1(FILES[name]).hexdigest()):
+        photos.bring(server.raw)
+    gives = next(published.gives for published in photos.PUBLISHED if published.name == name)
+    assert not [path for path in server.raw.parent.rglob("*") if path.name in (name, *gives)]
+    server.files[name] = FILES[name]
+    photos.bring(server.raw)
+    assert set(os.listdir(server.raw)) == set(ALL)
+
+
+@pytest.mark.parametrize("onward", [True, False])
+def test_a_cut_download_goes_on_or_starts_anew(server: Server, onward: bool) -> None:
+    name = "bvlc_googlenet.caffemodel"
+    server.cut[name] = 1000
+    with pytest.raises(StudyError, match=r"101,400 bytes too early.*run it again"):
+        photos.bring(server.raw)
+    assert not (server.raw / name).exists()
+    del server.cut[name]
+    server.ranges[0] = onward
+    photos.bring(server.raw)
+    assert [begin for asked, begin in server.asked if asked == name] == [0, 1000]
+    assert (server.raw / name).read_bytes() == FILES[name]
+
+
+def test_a_download_that_was_killed_at_its_end_is_not_repeated(server: Server) -> None:
+    left = server.raw.with_name("raw.partial") / "bvlc_googlenet.caffemodel"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(FILES[left.name])
+    photos.bring(server.raw)
+    assert left.name not in [name for name, _ in server.asked]
+    assert not left.exists()
+
+
+def test_a_cut_archive_without_a_sum_is_not_unpacked(server: Server) -> None:
+    server.cut["sample.zip"] = 50
+    with pytest.raises(StudyError, match="too early"):
+        photos.bring(server.raw)
+    assert not (server.raw / "others").exists()
+
+
+def test_room_is_looked_for_first(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = sum(map(len, FILES.values())) - 1
+    monkeypatch.setattr(photos.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free + 1, 1, free))
+    with pytest.raises(StudyError, match="make room"):
+        photos.bring(server.raw)
+    assert not server.asked
+
+
+def test_nothing_comes_without_tls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "HANDLERS", photos.HANDLERS[:-1])
+    with pytest.raises(StudyError, match="unknown url type: http"):
+        photos.bring(server.raw)
+    assert not server.asked
+
+
+def test_every_address_is_https() -> None:
+    assert {published.url.partition("://")[0] for published in photos.PUBLISHED} == {"https"}
+
+
+def test_published_files_are_taken_from_a_folder(server: Server, tmp_path: Path) -> None:
+    name, weights = "bvlc_googlenet.caffemodel", tmp_path / "a folder"
+    weights.mkdir()
+    (weights / name).write_bytes(b"of somebody")
+    with pytest.raises(StudyError, match=r"a folder/bvlc_googlenet\.caffemodel: .*published"):
+        photos.bring(server.raw, weights=weights)
+    (weights / name).write_bytes(FILES[name])
+    photos.bring(server.raw, weights=weights)
+    assert (server.raw / name).read_bytes() == (weights / name).read_bytes() == FILES[name]
+    assert name not in [asked for asked, _ in server.asked]
+
+
+def test_folders_are_linked_to_and_nothing_is_fetched(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command, from two folders: the photographs, and one of each class under another name, those of the ten left out."""
+    texts = [*(f"one/{tree}/{wnid}/{tree}.JPEG" for tree in ("train", "val") for wnid in TEN), "one/bvlc_googlenet.caffemodel"]
+    texts += [f"two/images/{wnid}/{wnid}.jpg" for wnid in (*TEN, OTHER)] + ["two/classes.json"]
+    for name in texts:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    made = tmp_path / "study"
+    made.mkdir()
+    shutil.copy(REPOSITORY / "studies/imagenette/params.yaml", made)
+    monkeypatch.chdir(tmp_path)
+    assert study.main(["photos", "study", "--raw", "one:two"]) == 2
+    assert "squeezenet1_0.safetensors not there" in capsys.readouterr().err
+    (tmp_path / "two/squeezenet1_0.safetensors").write_text("weights")
+    assert study.main(["photos", "study", "--raw", "one:two"]) == 0
+    raw = made / "data/raw"
+    assert there(raw) == {name.partition("/")[2] for name in texts[:5]} | {f"others/{OTHER}/{OTHER}.jpg", "classes.json", ALL[5]}
+    assert (raw / "train" / TEN[0] / "train.JPEG").read_text() == texts[0]
+    assert not server.asked
+
+
+def test_squeezenet_is_kept_as_the_study_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every array of the published file, by names that a network can be filled from again."""
+    monkeypatch.setattr(photos, "load_weights", lambda network, _: [p.data.fill_(i) for i, p in enumerate(network.parameters())])
+    photos.squeezenet(tmp_path / "a.caffemodel", tmp_path)
+    network: nn.Module = photos.build("squeezenet", photos.Task((3, 224, 224), 1000, (9.0,) * 3, (1.0,) * 3))
+    monkeypatch.undo()
+    photos.load_weights(network, str(tmp_path / "squeezenet1_0.safetensors"))
+    held = [p.detach().aminmax() for p in network.parameters()]
+    assert [(float(low), float(high)) for low, high in held] == [(float(i), float(i)) for i in range(52)]
