@@ -127,7 +127,7 @@ class Suite:
         networks = self.variants(name, [reference, *variants])
         banks = {"tuning": self.bank(name, "tuning")}
         rows = self.compare(table, name, networks, banks)
-        return rows.assign(setting=rows.defense.map({v: str(spec) for v, spec in variants.items()}))
+        return rows.assign(setting=rows.defense.map({v: str(spec) for v, spec in variants.items()}).fillna(""))
 
     def variants(self, name: str, wanted: Iterable[str]) -> dict[str, nn.Module]:
         """A network with each of the ``wanted`` sets of units; ``undefended``, which always comes first, is the network itself."""
