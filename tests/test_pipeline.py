@@ -67,7 +67,7 @@ def test_tables_are_tidy_and_complete(table: Path) -> None:
 
 
 def test_no_cell_of_the_comparison_is_empty() -> None:
-    """Every network, every defence, every attack, white-box ones too."""
+    """Every network, every defence, every attack, white-box ones too; hardened units where there are some."""
     params = load_params(REPOSITORY / "params.yaml")
     run = yaml.safe_load((REPOSITORY / "dvc.lock").read_text())["stages"]
     defenses = {"undefended", "ours", *(stage.removeprefix("rivals@") for stage in run if stage.startswith("rivals@"))}
@@ -75,7 +75,8 @@ def test_no_cell_of_the_comparison_is_empty() -> None:
     for name, columns in (("defenses", attacks), ("table6_defenses", set(params["comparison"]["white_box"]))):
         rows = pd.read_csv(REPOSITORY / f"metrics/{name}.csv")
         found = set(zip(rows.network, rows.defense, rows.attack, strict=True))
-        assert found == set(itertools.product(params["study"]["networks"], defenses, columns))
+        hardened = set(itertools.product(params["secondary"]["hardened"], ["hardened"], columns))
+        assert found == hardened | set(itertools.product(params["study"]["networks"], defenses, columns))
         assert len(found) == len(rows)
 
 
@@ -155,7 +156,7 @@ def test_the_whole_pipeline_twice(tmp_path: Path) -> None:
     (study / "params.yaml").write_text(
         params.replace("evaluation:\n  images: 500\n  clip: false", "evaluation:\n  images: 500\n  clip: true")
     )
-    assert [name for name in changed_stages(study) if name != "report"] == ["evaluation", "generalization"]
+    assert [name for name in changed_stages(study) if name != "report"] == ["choices", "evaluation", "generalization"]
     (study / "params.yaml").write_text(params)
     units = study / "data/units/ours/vgg16.safetensors"
     before = units.read_bytes()
