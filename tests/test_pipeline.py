@@ -158,7 +158,7 @@ def test_the_whole_pipeline_twice(tmp_path: Path) -> None:
     (study / "params.yaml").write_text(
         params.replace("evaluation:\n  images: 500\n  clip: false", "evaluation:\n  images: 500\n  clip: true")
     )
-    assert [name for name in changed_stages(study) if name != "report"] == ["evaluation", "generalization"]
+    assert [name for name in changed_stages(study) if name != "report"] == ["choices", "evaluation", "generalization"]
     (study / "params.yaml").write_text(params)
     units = study / "data/units/ours/vgg16.safetensors"
     before = units.read_bytes()

@@ -139,6 +139,35 @@ def test_the_summary_figure_shows_every_defence_of_every_network_where_it_stands
     assert white_box == [("undefended", 0.9, 0.15), ("regeneration (ours)", 0.9, 0.3), ("PRN", 0.9, 0.35)]
 
 
+def with_hardened_vgg16() -> dict[str, pd.DataFrame]:
+    """Units that were hardened on one of the two networks, and are better there than all."""
+    tables = table_of_defenses()
+    for name in ("defenses", "table6_defenses"):
+        table = tables[name]
+        ours = table[(table.defense == "ours") & (table.network == "vgg16")]
+        tables[name] = pd.concat([table, ours.assign(defense="hardened", accuracy=0.95, restoration=0.99)], ignore_index=True)
+    return tables
+
+
+def test_what_some_networks_have_is_in_no_mean_over_networks() -> None:
+    """And changes none."""
+    tables, before = with_hardened_vgg16(), table_of_defenses()
+    assert defenses_table.block(tables, None, {}) == defenses_table.block(before, None, {})
+    drawn, expected = (defenses.restorations(each["defenses"]).axes[0] for each in (tables, before))
+    assert [text.get_text() for text in drawn.texts] == [text.get_text() for text in expected.texts]
+    assert [tick.get_text() for tick in drawn.get_yticklabels()] == [tick.get_text() for tick in expected.get_yticklabels()]
+
+
+def test_what_some_networks_have_is_in_their_panel_and_in_the_legend() -> None:
+    tables = with_hardened_vgg16()
+    figure = defenses.verdict(verdict(tables["defenses"], tables["table6_defenses"], ["uap", "fff"]))
+    labels = [{line.get_label() for line in axis.get_lines()} for axis in figure.axes]
+    assert ["ours, iterative training" in each for each in labels] == [False, True, False, True]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "undefended", "regeneration (ours)", "PRN", "ours, iterative training",
+    ]  # fmt: skip
+
+
 def test_the_map_of_restorations_holds_the_means_over_networks() -> None:
     axis = defenses.restorations(table_of_defenses()["defenses"]).axes[0]
     assert [text.get_text() for text in axis.texts] == ["0.78", "0.67", "0.72", "0.94", "0.83", "0.89", "1.00", "0.89", "0.94"]

@@ -27,9 +27,9 @@ def study(folder: Path, **tables: list[tuple[str, str, str, float, str]]) -> Pat
 def test_the_comparison_by_hand(tmp_path: Path) -> None:
     first = study(
         tmp_path / "first",
-        defenses=[("vgg16", "prn", "uap", 0.7, "restoration")],
+        defenses=[("vgg16", "prn", "uap", 0.7, "restoration"), ("vgg16", "hardened", "uap", 0.9, "restoration")],
         table6_defenses=[("vgg16", "prn", "spgd", 0.2, "accuracy")],
-        hardened=[("vgg16", "ours", "uap", 0.5, "restoration"), ("vgg16", "hardened", "uap", 0.9, "restoration")],
+        hardened=[("vgg16", "ours", "uap", 0.5, "restoration"), ("vgg16", "hardened", "uap", 0.8, "restoration")],
         table2=[("vgg16", "jpeg", "uap", 0.99, "restoration")],
     )
     second = study(tmp_path / "second", real_images=[("squeezenet", "unheard_of", "new", 0.8, "restoration")])

@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from regen_lib.core.images import Images
 from regen_lib.study.tables import costs, home_ground
-from regen_lib.study.tables.verdict import verdict
-from tests.suite import LAYERS, NAMES, Known, said, share
+from regen_lib.study.tables.suite import Suite
+from regen_lib.study.tables.verdict import on_every_network, verdict
+from tests.suite import LAYERS, NAMES, SEED, Known, said, share
 
 
 def test_inference_is_relative_to_the_undefended_network(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +51,19 @@ def test_targeted_success_by_a_loop(known: Known) -> None:
     assert set(table.measure) == {"PGD top-1", "targeted success"}  # the suite has no other defence that promises something
 
 
+def test_a_network_can_have_defenses_of_its_own(known: Known) -> None:
+    """Each network's rows are of what it has; clean predictions too."""
+    images = Images(known.images.pixels[:40], known.images.labels[:40])
+    defenses = {"one": ["undefended", "ours"], "two": ["undefended", "ours", "hardened"]}
+    suite = Suite(known.data, NAMES, images, seed=SEED, defenses=defenses)
+    assert {name: list(suite.clean[name]) for name in NAMES} == defenses
+    everywhere = {(name, defense) for name in NAMES for defense in defenses[name]}
+    targeted = home_ground.home_ground(suite, epsilon=8, targeted="nag", towards=2).query("measure == 'targeted success'")
+    assert set(zip(targeted.network, targeted.defense, strict=True)) == everywhere - {("two", "hardened")}
+    for table in (costs.costs(suite), suite.own_banks(2, ["uap"])):
+        assert set(zip(table.network, table.defense, strict=True)) == everywhere
+
+
 @pytest.mark.parametrize("attack", ["uap", "nag"])
 def test_home_ground_draws_as_the_tables_do(known: Known, attack: str) -> None:
     v, choice = home_ground.perturbations_and_choice(known.suite, "two", attack)
@@ -67,6 +82,12 @@ def test_the_verdict_over_two_networks_by_hand() -> None:
     )
     assert found.white_box["one", "ours"] == 0.1
     assert pd.isna(found.white_box["two", "ours"])
+
+
+def test_means_are_over_the_same_networks() -> None:
+    pairs = [("one", "ours"), ("one", "hardened"), ("two", "ours"), ("two", "prn")]
+    table = pd.DataFrame(pairs, columns=["network", "defense"])
+    assert list(on_every_network(table).itertuples(index=False, name=None)) == [("one", "ours"), ("two", "ours")]
 
 
 CELLS = [("uap", 0.5, 0.8), ("fff", 0.3, 0.6), ("uap_l2", 0.1, 0.5)]

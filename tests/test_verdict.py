@@ -33,11 +33,12 @@ def test_leaders_name_three_and_our_place() -> None:
 def test_training_seconds_are_for_one_network() -> None:
     rows = [("units", "vgg16", 80.0), ("units", "vgg_f", 100.0)]
     rows += [("rivals", "prn", 60.0), ("rivals", "prn_det", 8.0), ("white_box_rivals", "prn", 9.0)]
+    rows += [("hardened", "vgg16", 30.0), ("hardened", "vgg_f", 50.0)]
     minutes = pd.DataFrame(rows, columns=["stage", "network", "cpu_seconds"])
     built = built_on({"rivals": {"prn": {"built_on": "networks"}, "prn_det": {"built_on": "defenses/prn"}}})
     assert built == {"prn_det": "prn"}
-    seconds = {name: training_seconds(name, minutes, built) for name in ("ours", "prn", "prn_det", "undefended")}
-    assert seconds == {"ours": 90.0, "prn": 30.0, "prn_det": 34.0, "undefended": 0.0}  # PRN+det's rectifier is PRN's
+    seconds = {name: training_seconds(name, minutes, built) for name in ("ours", "hardened", "prn", "prn_det", "undefended")}
+    assert seconds == {"ours": 90.0, "hardened": 130.0, "prn": 30.0, "prn_det": 34.0, "undefended": 0.0}  # PRN+det's rectifier is PRN's
     assert math.isnan(training_seconds("hgd", minutes, built))
     assert math.isnan(training_seconds("ours", None, built))
 

@@ -83,6 +83,15 @@ def test_places(better: int, known: int, verdict: str) -> None:
     assert verdicts.of_places(t).verdict == verdict
 
 
+def test_hardened_units_are_no_other_defence() -> None:
+    """Better than all, on every network: ours keeps the place that it has among the others."""
+    t = tables()
+    for name, value in (("defenses", 0.99), ("table6_defenses", 0.99)):
+        best = t[name][t[name].defense == "ours"].assign(defense="hardened", accuracy=value, restoration=value)
+        t[name] = pd.concat([t[name], best])
+    assert verdicts.of_places(t)[1:3] == ("partly", "place 2 of 3 by mean restoration, 3 in the white box")
+
+
 def test_the_table_links_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     for index, name in enumerate(name for name in vars(verdicts) if name.startswith("of_")):
         monkeypatch.setattr(verdicts, name, lambda _t, index=index: Verdict(f"claim {index}", "holds", "all", ("table2", "fig3")))

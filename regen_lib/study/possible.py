@@ -90,8 +90,8 @@ def networks(params: Params, shape: tuple[int, int, int]) -> Iterator[Mistake]:
         for name, row in params["ablation"][key].items():
             for layer in row.get("layers") or ():
                 yield from convolution(f"ablation.{key}.{name}.layers", layer, built[params["ablation"]["network"]])
-    shown = params["generalization"]
-    yield from convolution("generalization.fig5_layer", shown["fig5_layer"], built[shown["fig5_network"]])
+    shown = params["examples"]
+    yield from convolution("examples.layer", shown["layer"], built[shown["network"]])
 
 
 @cache

@@ -45,7 +45,7 @@ def networks(params: Params) -> Iterator[Mistake]:
     remedy = f"choose from study.networks: {', '.join(studied)}"
     yield from missing("ablation.network", params["ablation"]["network"], studied, remedy)
     yield from missing("strengths.network", params["strengths"]["network"], studied, remedy)
-    yield from missing("generalization.fig5_network", params["generalization"]["fig5_network"], studied, remedy)
+    yield from missing("examples.network", params["examples"]["network"], studied, remedy)
     hardened = params["secondary"]["hardened"]
     yield from missing("secondary.hardened", hardened, studied, remedy)
     yield from missing(
@@ -71,13 +71,14 @@ def banks(params: Params) -> Iterator[Mistake]:
     if not params["real_images"]:  # a study that names a table of its own may stop there
         for bank in WHOLE:
             if bank not in seen:
-                yield Mistake(f"uaps.banks.{bank}", ..., "is missing: notebook 05 takes it, give it a row in uaps or unseen")
+                yield Mistake(f"uaps.banks.{bank}", ..., "is missing: the notebooks 05 and 05b take it, give it a row in uaps or unseen")
     known = seen.keys() - params["strengths"]["banks"].keys()
     remedy = "no such bank: give it a row in uaps or unseen"
     for section, keys in {
         "filter_norms": ["bank"],
         "masking": ["bank"],
-        "generalization": ["attacks", "control", "costs", "shown"],
+        "generalization": ["attacks", "control", "costs"],
+        "examples": ["shown"],
         "comparison": ["targeted"],
     }.items():
         for key in keys:

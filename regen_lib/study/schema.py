@@ -133,7 +133,7 @@ class Ablation(Section):
 
 
 class Evaluation(Section):
-    """Notebook 05."""
+    """Notebooks 05 and 05b."""
 
     images: Count
     clip: bool
@@ -148,9 +148,14 @@ class Generalization(Section):
     control: Label
     strengths: Numbers
     costs: Annotated[Labels, Field(min_length=2)]
+
+
+class Examples(Section):
+    """Notebook 06b."""
+
     shown: Labels
-    fig5_network: Network
-    fig5_layer: Text
+    network: Network
+    layer: Text
 
 
 class Hardening(Section):
@@ -222,6 +227,7 @@ class Params(Section):
     real_images: dict[Label, RealImages]
     evaluation: Evaluation
     generalization: Generalization
+    examples: Examples
     secondary: Secondary
     rivals: dict[Defense, Rival]
     comparison: Comparison

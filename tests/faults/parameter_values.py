@@ -9,7 +9,7 @@ FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the ima
     "units.vgg16": [["conv9_9"], ["fc8"], ["conv1_1", "conv1_1"], [""], [], {}, {"conv1_1": 0}, {"pool1": 4}, None],
     "units.resnet152": [["block5.conv2"], ["block1"], ["block1.conv2", "conv1.conv"]],
     "units.googlenet": [["inception3b.b3x3.conv"], ["inception3a.b3x3"]],
-    "generalization.fig5_layer": ["conv9", "fc8", ""],
+    "examples.layer": ["conv9", "fc8", ""],
     "networks.vgg16.options": [{"bogus": 1}, {"width": "wide"}, {"stem": 0}, {"stem": [2, 2]}, {"batch_norm": 1}, {"hidden": -1}],
     "networks.caffenet.options": [{"stem": [5]}, {"stem": [40, 1]}, {"stem": 5}, {"dropout": 1.0}, {"padding": -1}],
     "networks.googlenet.options": [{"modules": ["3c"]}, {"modules": "3a"}, {"stem_pool": "no"}],

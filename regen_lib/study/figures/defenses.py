@@ -6,12 +6,14 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from regen_lib.study.figures.style import BLUE, GREEN, GREY, ORANGE, panels, style
+from regen_lib.study.tables.verdict import on_every_network
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES
 
 # colour and marker of each defence: transforms of the input grey, trained rectifiers green, retrained networks orange, ours blue
 STYLE = {
     "undefended": ("black", "x"),
     "ours": (BLUE, "o"),
+    "hardened": (BLUE, "D"),
     "prn": (GREEN, "s"),
     "prn_det": (GREEN, "D"),
     "hgd": (GREEN, "^"),
@@ -32,9 +34,9 @@ STYLE = {
 
 
 def restorations(table: pd.DataFrame) -> Figure:
-    """Restoration accuracy, mean over networks: one row per defence, one column per attack."""
+    """Restoration accuracy, mean over networks: one row per defence that all of them have, one column per attack."""
     style()
-    mean = table.pivot_table(index="defense", columns="attack", values="restoration", sort=False)
+    mean = on_every_network(table).pivot_table(index="defense", columns="attack", values="restoration", sort=False)
     figure, axis = plt.subplots(figsize=(1.8 + 0.55 * mean.shape[1], 0.9 + 0.27 * len(mean)), layout="constrained")
     options = {"vmin": 0.5, "vmax": 1.0, "cmap": "viridis", "cbar": False, "linewidths": 0.5, "annot_kws": {"fontsize": 7}}
     sns.heatmap(mean, ax=axis, annot=True, fmt=".2f", **options)
@@ -60,6 +62,6 @@ def verdict(table: pd.DataFrame) -> Figure:
         axes[1, column].set_xlabel("clean top-1")
     axes[0, 0].set_ylabel("top-1, worst attack")
     axes[1, 0].set_ylabel("top-1, white-box")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=7)
+    drawn = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=5, fontsize=7)
     return figure

@@ -220,11 +220,11 @@ def dots(values: pd.Series, form: str = ".3f") -> str:
 
 PARTS = (  # each with the evidence for every row that it gives
     (of_filters, ("01_filter_norms fig2", "02_noise_masking fig3")),
-    (of_perturbations, ("05_evaluation banks", "05_evaluation banks", "03_synthetic_perturbations synthesis")),
+    (of_perturbations, ("05b_choices banks", "05b_choices banks", "03_synthetic_perturbations synthesis")),
     (of_units, ("05_evaluation table2", "05_evaluation table1", "05_evaluation table4")),
     (of_attacks, ("06_unseen_attacks unseen margins", "06_unseen_attacks costs", "06_unseen_attacks excitation")),
     (of_unseen, ("06_unseen_attacks table5", "07c_secondary_attacks hardened")),
     (of_attackers, ("07c_secondary_attacks table6", "07c_secondary_attacks fig6 fig6_test")),
     (of_home_ground, ("08_defenses home defenses",)),
-    (of_choices, ("05_evaluation figS2", "05_evaluation figS2", "05_evaluation clipping", "05_evaluation choices")),
+    (of_choices, ("05b_choices figS2", "05b_choices figS2", "05b_choices clipping", "05b_choices choices")),
 )

@@ -11,7 +11,6 @@ WHITE_BOX = "white-box "
 SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {  # pattern of a file's name: what of its rows belongs here
     "defenses": lambda rows: rows,
     "table6_defenses": lambda rows: rows.assign(attack=WHITE_BOX + rows.attack),
-    "hardened": lambda rows: rows[rows.defense == "hardened"],  # the others of that table are in `defenses`
     "real_images*": lambda rows: rows,
 }
 COLUMNS = ("defense", "network", "restoration", "top1", "clean", "attack", "study", "xi", "images", "restoration_interval", "top1_interval")

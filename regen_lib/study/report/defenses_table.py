@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regen_lib.study.tables.verdict import verdict
+from regen_lib.defenses import UNITS
+from regen_lib.study.tables.verdict import on_every_network, verdict
 from regen_lib.study.titles import DEFENSE_TITLES
 
 NOT_AN_ATTACK = ("uap_l2", "random_signs", "mean_all")  # another norm, the control, the mean itself
@@ -18,8 +19,11 @@ def built_on(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def condensed(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: Mapping[str, str]) -> pd.DataFrame:
-    """The verdict's means over networks, one row per defence, with what each costs; ``half`` is half the interval of ``restoration``."""
-    table = tables["defenses"]
+    """The verdict's means over networks, one row per defence that all of them have, with what each costs.
+
+    ``half`` is half the interval of ``restoration``.
+    """
+    table = on_every_network(tables["defenses"])
     attacks = [attack for attack in table.attack.unique() if attack not in NOT_AN_ATTACK]
     means = verdict(table, tables["table6_defenses"], attacks).drop(columns="network").groupby("defense", sort=False).mean()
     every = table[table.attack == "mean_all"].assign(half=lambda rows: (rows.ci_high - rows.ci_low) / 2)
@@ -39,8 +43,9 @@ def training_seconds(defense: str, minutes: pd.DataFrame | None, built: Mapping[
         return 0.0
     if minutes is None:
         return float("nan")
-    if defense == "ours":
-        return float(minutes[minutes.stage == "units"].cpu_seconds.mean())
+    if defense in UNITS:
+        own = ("units", "hardened")[: UNITS.index(defense) + 1]  # hardening goes on from the units as they were trained
+        return float(sum(minutes[minutes.stage == stage].cpu_seconds.mean() for stage in own))
     networks = max(1, int((minutes.stage == "units").sum()))
     rows = minutes[(minutes.stage == "rivals") & minutes.network.isin((defense, built.get(defense, defense)))]
     return float(rows.cpu_seconds.sum() / networks) if len(rows) else float("nan")

@@ -98,8 +98,8 @@ def of_white_box(t: Tables) -> Verdict:
 
 
 def of_places(t: Tables) -> Verdict:
-    """Tables 2 to 6, every defence."""
-    means = condensed(t, None, {})
+    """Tables 2 to 6, every defence; hardened units are the paper's as well, no other defence."""
+    means = condensed(t, None, {}).drop("hardened", errors="ignore")
     orders = [ranked(means[measure]) for measure in ("restoration", "white_box")]
     places = [place(order) for order in orders]
     verdict = "holds" if max(places) == 1 else "partly" if min(places) <= LEADING else "does not"

@@ -27,7 +27,7 @@ def costs(suite: Suite) -> pd.DataFrame:
     """
     rows = []
     for name in suite.names:
-        ratios: dict[str, list[float]] = {defense: [] for defense in suite.defenses}
+        ratios: dict[str, list[float]] = {defense: [] for defense in suite.defended[name]}
         for _ in range(REPEATS):
             base = seconds(suite.models[name], suite.images.pixels[:TIMED])
             for defense, network in suite.defended[name].items():

@@ -27,21 +27,21 @@ def home_ground(suite: Suite, *, epsilon: float, targeted: str, towards: int) ->
     """
     rows = []
     for name in suite.names:
-        for defense in present(suite, "undefended", "adversarial_training", "feature_denoising"):
+        for defense in present(suite, name, "undefended", "adversarial_training", "feature_denoising"):
             hits = pgd_hits(suite, name, defense, epsilon)
             rows.append(share_row(name, defense, "PGD top-1", hits))
         others = suite.images.labels != towards
-        for defense in present(suite, "undefended", "ours", "democratic_training"):
+        for defense in present(suite, name, "undefended", "ours", "democratic_training"):
             is_target = (
                 predict(suite.defended[name][defense], suite.images.pixels, *perturbations_and_choice(suite, name, targeted)) == towards
             )
             rows.append(share_row(name, defense, "targeted success", is_target[others]))
-        for defense in present(suite, "pixel_deflection"):
+        for defense in present(suite, name, "pixel_deflection"):
             network, uaps = suite.defended[name][defense], perturbations_and_choice(suite, name, "uap")
             passes = [predict(network, suite.images.pixels, *uaps) == suite.images.labels for _ in range(DRAWS)]
             passes.sort(key=lambda hits: int(hits.sum()))
             rows += [share_row(name, defense, "lowest draw", passes[0]), share_row(name, defense, "highest draw", passes[-1])]
-        for defense in present(suite, "prn_det"):
+        for defense in present(suite, name, "prn_det"):
             network = suite.defended[name][defense]
             assert isinstance(network, DetectingPRN)
             v, choice = perturbations_and_choice(suite, name, "uap")
@@ -57,9 +57,9 @@ def perturbations_and_choice(suite: Suite, name: str, attack: str) -> tuple[Tens
     return bank.perturbations, draw(len(suite.images), len(bank), generator(suite.seed, "evaluation", attack))
 
 
-def present(suite: Suite, *names: str) -> list[str]:
-    """Those of ``names`` that the suite has."""
-    return [name for name in names if name in suite.defenses]
+def present(suite: Suite, network: str, *defenses: str) -> list[str]:
+    """Those of ``defenses`` that the suite has for a network."""
+    return [defense for defense in defenses if defense in suite.defenses[network]]
 
 
 def share_row(network: str, defense: str, measure: str, hits: Tensor) -> dict[str, str | float]:

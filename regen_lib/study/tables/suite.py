@@ -24,21 +24,28 @@ ABLATION_RATIO = 0.5  # of the filters, while the number of units varies (Sec. 5
 class Suite:
     """The networks of the study, each with its defences and banks, and the test images they are judged on.
 
-    ``data`` is the folder with ``networks``, ``units``, ``defenses`` and ``banks``. Clean predictions are made once, for all
-    tables.
+    ``data`` is the folder with ``networks``, ``units``, ``defenses`` and ``banks``; ``defenses`` are those of every network, or
+    by network where one has others. Clean predictions are made once, for all tables.
     """
 
     def __init__(
-        self, data: Path, networks: Iterable[str], images: Images, *, seed: int, defenses: Sequence[str] = ("undefended", "ours")
+        self,
+        data: Path,
+        networks: Iterable[str],
+        images: Images,
+        *,
+        seed: int,
+        defenses: Sequence[str] | Mapping[str, Sequence[str]] = ("undefended", "ours"),
     ) -> None:
-        self.data, self.names, self.images, self.seed, self.defenses = data, list(networks), images, seed, tuple(defenses)
+        self.data, self.names, self.images, self.seed = data, list(networks), images, seed
+        self.defenses = {name: tuple(defenses[name] if isinstance(defenses, Mapping) else defenses) for name in self.names}
         self.models = {name: load_network(data / "networks" / f"{name}.safetensors") for name in self.names}
         self.defended = {name: self.defend(name) for name in self.names}
         self.clean = {name: self.clean_predictions(defended) for name, defended in self.defended.items()}
 
     def defend(self, name: str) -> dict[str, nn.Module]:
         """Every defence on a network, the undefended one first."""
-        return {defense: load_defended(self.data, name, defense, self.models[name]) for defense in self.defenses}
+        return {defense: load_defended(self.data, name, defense, self.models[name]) for defense in self.defenses[name]}
 
     def with_defense(self, name: str, defense: str) -> nn.Module:
         """A network with one defence, of the suite's or another."""
@@ -120,7 +127,7 @@ class Suite:
         networks = self.variants(name, [reference, *variants])
         banks = {"tuning": self.bank(name, "tuning")}
         rows = self.compare(table, name, networks, banks)
-        return rows.assign(setting=rows.defense.map({v: str(spec) for v, spec in variants.items()}))
+        return rows.assign(setting=rows.defense.map({v: str(spec) for v, spec in variants.items()}).fillna(""))
 
     def variants(self, name: str, wanted: Iterable[str]) -> dict[str, nn.Module]:
         """A network with each of the ``wanted`` sets of units; ``undefended``, which always comes first, is the network itself."""

@@ -16,3 +16,9 @@ def verdict(table: pd.DataFrame, white_box: pd.DataFrame, attacks: Sequence[str]
     found = part.agg(**aggregated, restoration=("restoration", "mean"))
     known = white_box.groupby(["network", "defense"]).accuracy.min().rename("white_box")
     return found.join(known).reset_index()
+
+
+def on_every_network(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the defences that all networks of ``table`` have: means over networks are of the same networks then."""
+    reach = table.groupby("defense").network.transform("nunique")
+    return table[reach == table.network.nunique()]
