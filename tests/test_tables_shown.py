@@ -46,7 +46,7 @@ def test_the_papers_numbers_are_below_ours_and_all_is_in_the_order_of_the_table(
 def test_the_interval_and_the_papers_number_are_of_the_metric_alone() -> None:
     rows = table()[lambda t: t.network == "caffenet"]
     wide = shown(rows, ["defense"], ["attack"], ["restoration", "accuracy"])
-    assert list(wide.columns) == [("restoration", "uap"), ("restoration", "fff"), ("accuracy", "uap"), ("accuracy", "fff")]
+    assert [*map(tuple, wide.columns)] == [("restoration", "uap"), ("restoration", "fff"), ("accuracy", "uap"), ("accuracy", "fff")]
     assert listed(wide) == {
         "undefended": [".600 ± .010", ".700 ± .010", ".200", ".400"],
         "undefended, paper": [".596", ".645", "", ""],
@@ -57,7 +57,7 @@ def test_the_interval_and_the_papers_number_are_of_the_metric_alone() -> None:
 
 def test_columns_of_several_keys_go_by_the_first() -> None:
     wide = shown(table().drop(columns="paper"), ["defense"], ["attack", "network"])
-    assert list(wide.columns) == [("uap", "vgg16"), ("uap", "caffenet"), ("fff", "vgg16"), ("fff", "caffenet")]
+    assert [*map(tuple, wide.columns)] == [("uap", "vgg16"), ("uap", "caffenet"), ("fff", "vgg16"), ("fff", "caffenet")]
     assert listed(wide)["ours"] == [".940 ± .008", "1.000 ± .005", ".900 ± .020", ".850 ± .010"]
 
 
