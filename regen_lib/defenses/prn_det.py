@@ -40,9 +40,11 @@ class DetectingPRN(PRN):
             return self.scores(x, super().transform(x)) > 0
 
     def transform(self, x: Tensor) -> Tensor:
+        """The rectified image or ``x`` itself; going back, the decision is the sigmoid of the score (BPDA), which attacks can lower."""
         rectified = super().transform(x)
-        perturbed = self.scores(x.detach(), rectified.detach()) > 0
-        return torch.where(perturbed.view(-1, 1, 1, 1), rectified, x)
+        score = self.scores(x, rectified).view(-1, 1, 1, 1)
+        soft = score.sigmoid()  # the SVM's margin is 1: scores are of that order, where it has a slope
+        return torch.where(score > 0, rectified, x) + (soft - soft.detach()) * (rectified - x).detach()  # the second term is zero
 
 
 def features(x: Tensor, rectified: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ DETAILS, TRAINED, INPUTS = "tests/test_defense_details.py", "tests/test_trained_
 UNITS, LOOP, WALKS = "tests/test_unit.py", "tests/test_training.py", "tests/test_synthesis.py"
 RANKS, METRICS = "tests/test_ranking.py", "tests/test_metrics.py"
 PROTOCOL, HARDENING, TABLES = "tests/test_defenses.py", "tests/test_secondary.py", "tests/test_tables_filters.py"
+DETECTOR = "tests/test_detector.py"
 DEFENSES, REGENERATION = "regen_lib/defenses", "regen_lib/regeneration"
 
 MUTATIONS = (
@@ -47,9 +48,16 @@ MUTATIONS = (
     Mutation(
         "the detector's verdict is turned round",
         f"{DEFENSES}/prn_det.py",
-        "rectified.detach()) > 0",
-        "rectified.detach()) < 0",
+        "torch.where(score > 0",
+        "torch.where(score < 0",
         (f"{INPUTS}::test_only_detected_images_are_rectified",),
+    ),
+    Mutation(
+        "attacks do not see the detector",
+        f"{DEFENSES}/prn_det.py",
+        "(soft - soft.detach())",
+        "(soft - soft).detach()",
+        (f"{DETECTOR}::test_the_gradient_has_the_detectors_part", f"{DETECTOR}::test_an_attack_gets_under_the_alarm"),
     ),
     Mutation(
         "the detector's threshold is at the wrong end",
