@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from regen_lib.study.figures import attacks, evaluation, filters, pictures
+from regen_lib.study.figures.gallery import gallery
 
 
 def frame(columns: str, *rows: tuple[Any, ...], **same: Any) -> pd.DataFrame:
@@ -129,7 +130,7 @@ def test_perturbations_of_many_banks_fit_a_page() -> None:
     """Seven banks: four rows on the left, three on the right, each titled, on its own scale from black to white."""
     names = ["uap", "nag", "gap", "sga", "fff", "spgd", "unheard_of"]
     banks = {name: torch.full((3, 1, 2, 2), 5.0) * torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1, 1) for name in names}
-    figure = pictures.perturbations(banks, 2, {name: f"fools .{place}" for place, name in enumerate(names)})
+    figure = gallery(banks, 2, {name: f"fools .{place}" for place, name in enumerate(names)})
     axes = np.array(figure.axes).reshape(4, 4)
     labels = {(line, column): axes[line, column].get_ylabel() for line in range(4) for column in range(4)}
     titled = {(0, 0): "UAP", (1, 0): "NAG", (2, 0): "GAP", (3, 0): "SGA", (0, 2): "FFF", (1, 2): "sPGD", (2, 2): "unheard_of"}
@@ -144,6 +145,6 @@ def test_perturbations_of_many_banks_fit_a_page() -> None:
 
 @pytest.mark.parametrize(("banks", "columns"), [(1, 1), (6, 1), (7, 2), (12, 2), (30, 2)])
 def test_a_gallery_is_at_most_a_thousand_pixels_high(banks: int, columns: int) -> None:
-    figure = pictures.perturbations({str(place): torch.ones(1, 3, 2, 2) for place in range(banks)}, 1)
+    figure = gallery({str(place): torch.ones(1, 3, 2, 2) for place in range(banks)}, 1)
     assert figure.get_figheight() * figure.dpi <= 1000
     assert figure.axes[0].get_gridspec().ncols == columns

@@ -1,6 +1,5 @@
 """The figures that show images: samples, perturbations, feature maps, one image under several attacks."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,9 +11,6 @@ from torch import Tensor
 
 from regen_lib.study.figures.style import BLUE, DEFENSE_STYLE, ORANGE, style
 from regen_lib.study.titles import ATTACK_TITLES
-
-STACKED = 6  # banks of perturbations in one column
-TALLEST = 9.0  # inches, which are 990 pixels on a page
 
 
 @dataclass(frozen=True)
@@ -83,22 +79,16 @@ def feature_maps(maps: dict[str, tuple[Tensor, Tensor]], titles: tuple[str, str]
     return figure
 
 
-def perturbations(banks: Mapping[str, Tensor], count: int = 5, notes: Mapping[str, str] | None = None) -> Figure:
-    """The first perturbations of each bank in a row under its title and its note; more than ``STACKED`` banks stand in two columns."""
+def perturbations(rows: dict[str, Tensor], count: int = 5) -> Figure:
+    """The first perturbations of each bank, one row per bank, each image stretched over its own range."""
     style()
-    columns = 1 if len(banks) <= STACKED else 2
-    lines = math.ceil(len(banks) / columns)
-    size = (1.3 * count * columns + 0.3, min(1.4 * lines + 0.4, TALLEST))
-    figure, axes = plt.subplots(lines, count * columns, figsize=size, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(len(rows), count, figsize=(1.3 * count, 1.4 * len(rows)), squeeze=False, layout="constrained")
     for axis in axes.ravel():
         bare(axis)
-    for place, (name, v) in enumerate(banks.items()):
-        column, line = divmod(place, lines)
-        row = axes[line, column * count : (column + 1) * count]
-        row[0].set_ylabel("\n".join([ATTACK_TITLES[name], *([notes[name]] if notes else [])]), fontsize=7)
-        for axis, image in zip(row, v[:count], strict=False):
+    for line, (name, v) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(ATTACK_TITLES.get(name, name))
+        for axis, image in zip(line, v[:count], strict=False):
             paint(axis, stretched(image))
-    figure.supxlabel("each on a scale of its own: middle grey is 0, white its largest value, black the same below 0", fontsize=7)
     return figure
 
 
