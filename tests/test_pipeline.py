@@ -73,7 +73,7 @@ def test_no_cell_of_the_comparison_is_empty(study: Path) -> None:
     params = load_params(study / "params.yaml")
     networks, hardened = params["study"]["networks"], params["secondary"]["hardened"]
     defended = {*itertools.product(networks, ["undefended", "ours", *params["rivals"]]), *itertools.product(hardened, ["hardened"])}
-    attacks = {"uap", "uap_l2", "mean_all", params["generalization"]["control"], *params["generalization"]["attacks"]}
+    attacks = {"uap", "uap_l2", "mean_unseen", params["generalization"]["control"], *params["generalization"]["attacks"]}
     for name, columns in (("defenses", attacks), ("table6_defenses", set(params["comparison"]["white_box"]))):
         rows = pd.read_csv(study / f"metrics/{name}.csv")
         found = set(zip(rows.network, rows.defense, rows.attack, strict=True))

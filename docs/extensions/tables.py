@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 from regen_lib.study.report.comparison import comparison
 
 HEADS = {"clean": "clean top-1", "top1": "top-1", "defense": "defence", "xi": "ξ"}  # of the comparison
-CHOSEN = {"network": "", "attack": "mean of all", "study": "cifar10"}  # the columns with a choice above the table, and what it is at first
+CHOSEN = {"network": "", "attack": "mean, unseen", "study": "cifar10"}  # the columns with a choice above the table, and what it is at first
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -49,7 +49,7 @@ MUTATIONS = (
     Mutation("our minutes are the rivals'", f"{REPORT}/readme.py", "~stages.index.isin(RIVALRY)", "stages.index.isin(RIVALRY)", (MINUTES,)),
     Mutation("intervals of a mean add up", f"{REPORT}/defenses_table.py", "np.sqrt((half**2).sum())", "half.sum()", (RIVALS,)),
     Mutation(
-        "another norm counts among the attacks", f"{REPORT}/defenses_table.py", '("uap_l2", "random_signs"', '("random_signs"', (RIVALS,)
+        "another norm counts among the attacks", f"{REPORT}/defenses_table.py", 'MET = ("uap", "uap_l2")', 'MET = ("uap",)', (RIVALS,)
     ),
     Mutation("own UAPs are another attack", f"{REPORT}/defenses_table.py", 'table.attack == "uap"', 'table.attack == "fff"', (RIVALS,)),
     Mutation("the worst lead", f"{REPORT}/defenses_table.py", "sort_values(ascending=False)", "sort_values()", (VERDICT,)),
@@ -139,7 +139,8 @@ MUTATIONS = (
     Mutation(
         "a slip of the pen in Table 2", "regen_lib/study/paper.csv", "2,vgg_f,prn_det,uap,0.922", "2,vgg_f,prn_det,uap,0.992", (PAPER,)
     ),
-    Mutation("a fifth is a half", "benchmarks/sheets.py", "FIFTH = 0.2", "FIFTH = 0.5", (SHEETS,)),
+    Mutation("UAPs count as unseen", f"{REPORT}/defenses_table.py", 'MET = ("uap", "uap_l2")', 'MET = ("uap_l2",)', (RIVALS,)),
+    Mutation("half a point more keeps up", f"{REPORT}/verdicts.py", "KEEPS_UP = 0.02", "KEEPS_UP = 0.005", ("tests/test_verdicts.py",)),
     Mutation(
         "the weakest member's bar points up",
         f"{PLOTS}/attacks.py",

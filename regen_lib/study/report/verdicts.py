@@ -103,7 +103,7 @@ def of_places(t: Tables) -> Verdict:
     orders = [ranked(means[measure]) for measure in ("restoration", "white_box")]
     places = [place(order) for order in orders]
     verdict = "holds" if max(places) == 1 else "partly" if min(places) <= LEADING else "does not"
-    words = f"place {places[0]} of {len(orders[0])} by mean restoration, {places[1]} in the white box"
+    words = f"place {places[0]} of {len(orders[0])} by mean restoration under unseen attacks, {places[1]} in the white box"
     return Verdict("No other defence does better (Tables 2-6)", verdict, words, ("defenses", "table6_defenses"))
 
 
@@ -112,6 +112,6 @@ def untrained(t: Tables) -> str:
     means = condensed(t, None, {}).restoration
     best = means[[name for name in UNTRAINED if name in means]].sort_values(ascending=False)
     title = DEFENSE_TITLES[str(best.index[0])].removesuffix(" (untrained)")
-    measured = f"An untrained rule, {title}, restores {best.iloc[0]:.3f}, mean over all attacks, the trained units {means['ours']:.3f}"
+    measured = f"An untrained rule, {title}, restores {best.iloc[0]:.3f}, mean over unseen attacks, the trained units {means['ours']:.3f}"
     ranks = "it falls behind" if best.iloc[0] < means["ours"] - KEEPS_UP else "where such a rule keeps up, the images rank no defence"
     return f"{measured}: {ranks}."
