@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock repro quick smoke sample photos pack unpack test checks unit pipeline faults notebooks record outputs lint lab docs bench clean
+.PHONY: help setup lock repro quick smoke sample natural photos pack unpack test checks unit pipeline faults notebooks record outputs lint lab docs bench clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,15 @@ sample: $(READY)  ## the study in small on real ImageNet images: make sample RAW
 	@test -d "$(RAW)" || { echo "RAW=$(RAW): name a folder with images/, classes.json and weights, see studies/imagenet_sample/params.yaml"; exit 1; }
 	mkdir -p studies/imagenet_sample/data && ln -sfn "$$(cd "$(RAW)" && pwd)" studies/imagenet_sample/data/raw
 	cd studies/imagenet_sample && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS)) filter_norms noise_masking real_images
+
+natural: $(READY)  ## every defence on CIFAR-10 at the paper's xi: hours; in build/cifar10, or RAW=folder of JPEG copies: in studies/cifar10
+ifdef RAW
+	mkdir -p studies/cifar10/data && ln -sfn "$$(cd "$(RAW)" && pwd)" studies/cifar10/data/raw
+	cd studies/cifar10 && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS))
+else
+	cd studies/cifar10 && python -m regen_lib.study folder ../../build/cifar10 --profile published.yaml
+	cd build/cifar10 && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS))
+endif
 
 photos: $(READY)  ## the published GoogLeNet on Imagenette, fetched (0.6 GB) or taken from RAW=folders, WEIGHTS=folder: docs/imagenet.md
 	python -m regen_lib.study photos studies/imagenette $(if $(RAW),--raw "$(RAW)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
