@@ -102,8 +102,8 @@ record: $(READY)  ## tests/notebooks anew, after a change that changes results
 	rm -rf build/notebooks
 	REGEN_STAGE=notebooks $(ALIKE) python -m tests.recorded record
 
-outputs: $(READY)  ## the outputs of the study's executed notebooks into notebooks/, to be read in git (after make repro)
-	python -m regen_lib.study outputs
+outputs: $(READY)  ## the outputs of the executed notebooks of studies/cifar10 into notebooks/, to be read in git
+	cd studies/cifar10 && python -m regen_lib.study outputs
 
 lint: $(READY)  ## ruff and mypy
 	ruff format --check regen_lib tests benchmarks docs
