@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.images import save_images
+from regen_lib.core.images import Images, save_images
 from regen_lib.study.explore.panel import Panel
 from regen_lib.study.explore.scene import Choice, Explorer
 from tests.suite import Known, build_study
@@ -136,11 +136,12 @@ def test_what_cannot_be_is_said_in_a_line(explorer: Explorer, case: str) -> None
     assert len(str(raised.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("text", ["images: null", "images: 3", "networks: {}", "images: {}", "images: {source: [1]}"])
-def test_parameters_without_a_source_of_images_are_said_in_a_line(tmp_path: Path, text: str) -> None:
-    (tmp_path / "params.yaml").write_text(text)
-    with pytest.raises(StudyError, match=r"params.yaml: images.source is .*: name the images' source there"):
-        _ = Explorer(tmp_path).classes
+@pytest.mark.parametrize(("given", "known"), [(("Bag", "Coat", "Boot"), ("Bag", "Coat", "Boot")), ((), ("0", "1", "2"))])
+def test_classes_are_called_as_the_images_say(tmp_path: Path, given: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """By their numbers, where the images do not."""
+    images = Images(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([2, 0, 1]))
+    save_images(tmp_path / "data/images.safetensors", {"test": images, "train": images.first(2)}, given)
+    assert Explorer(tmp_path).classes == known
 
 
 def test_a_defence_that_is_not_there_leaves_the_others(study: tuple[Path, Known]) -> None:

@@ -67,7 +67,7 @@ def test_tables_are_tidy_and_complete(table: Path) -> None:
     assert not rows.duplicated(["network", "defense", "attack", "clip"]).any()
 
 
-@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
+@pytest.mark.parametrize("study", STUDIES, ids=list(readme.PAGES))
 def test_no_cell_of_the_comparison_is_empty(study: Path) -> None:
     """Every network, every defence, every attack, white-box ones too; hardened units on the networks that have them."""
     params = load_params(study / "params.yaml")
