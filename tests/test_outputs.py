@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 from PIL import Image
 
 from regen_lib.core.errors import StudyError
 from regen_lib.study.__main__ import main
-from regen_lib.study.outputs import KEY, code, outputs_hash, write_outputs
+from regen_lib.study.outputs import KEY, code, outputs_hash, small, write_outputs
 
 V4 = nbformat.v4
 
@@ -112,3 +113,12 @@ def test_a_failed_or_missing_stage_is_refused(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr("regen_lib.study.__main__.load_params", lambda _: {"study": {"source": "."}})
     assert main(["outputs"]) == 2
     assert capsys.readouterr().err == "error: executed/s.ipynb is missing: `make repro` makes it (notebooks/n.ipynb shows its outputs)\n"
+
+
+def test_a_picture_of_many_colours_is_made_small_once() -> None:
+    """Cleaned again it is the same: a palette of more colours than it has would be another each time."""
+    image, raw = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)), io.BytesIO()
+    image.save(raw, "PNG")
+    once = small(base64.b64encode(raw.getvalue()).decode())
+    assert small(once) == once
+    assert len(once) < len(base64.b64encode(raw.getvalue()))

@@ -107,9 +107,12 @@ def portable(text: Any) -> Any:
 
 
 def small(png: str) -> str:
-    """A picture, in base64, with a palette; as it is where that takes no fewer bytes."""
+    """A picture, in base64, with a palette; as it is where it has one, or where that takes no fewer bytes."""
     raw, made = b64decode(png), io.BytesIO()
-    Image.open(io.BytesIO(raw)).convert("RGB").quantize(COLORS).save(made, "PNG", optimize=True)
+    picture = Image.open(io.BytesIO(raw))
+    if picture.mode == "P":  # a palette made anew of many colours would be another
+        return png
+    picture.convert("RGB").quantize(COLORS).save(made, "PNG", optimize=True)
     return b64encode(min(made.getvalue(), raw, key=len)).decode()
 
 
