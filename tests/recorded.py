@@ -95,7 +95,7 @@ def printed(cell: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave tables' HTML, banners, warnings and progress bars out of nbval's comparison: the text says the same, or nothing of the result."""
+    """Leave tables' HTML, banners, warnings and progress bars out of nbval's comparison: the text says the same, or they are no result."""
     for notebook in {item.parent for item in items if hasattr(item.parent, "skip_compare")}:
         notebook.skip_compare += ("text/html", "text/markdown", "stderr")
         notebook.sanitize_patterns[r"(\.\d{4})\d+"] = r"\1"
