@@ -174,7 +174,7 @@ def test_choices_of_the_units() -> None:
 def test_findings_are_rows_with_their_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     first = ([("claim 0", "paper", "here"), ("claim 1", "paper", "here")], ("05_evaluation table2", "00c_attacks fig2 fig3"))
     monkeypatch.setattr(claims, "PARTS", [(lambda _tables: first[0], first[1])])
-    lines = claims.findings({}, "studies/small").splitlines()
+    lines = claims.findings({}, "studies/small/metrics").splitlines()
     assert lines[:2] == ["| claim | paper | here | evidence |", "|---|---|---|---|"]
     assert lines[2] == "| claim 0 | paper | here | [05](../notebooks/05_evaluation.ipynb) · [table2](../studies/small/metrics/table2.csv) |"
     assert lines[3].endswith(
@@ -189,4 +189,4 @@ def test_no_part_of_the_claims_is_left_out() -> None:
 def test_a_claim_without_evidence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "PARTS", [(lambda _tables: [("claim", "paper", "here")] * 2, ("05_evaluation table2",))])
     with pytest.raises(ValueError, match="shorter"):
-        claims.findings({}, ".")
+        claims.findings({}, "metrics")

@@ -95,7 +95,7 @@ def test_hardened_units_are_no_other_defence() -> None:
 def test_the_table_links_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     for index, name in enumerate(name for name in vars(verdicts) if name.startswith("of_")):
         monkeypatch.setattr(verdicts, name, lambda _t, index=index: Verdict(f"claim {index}", "holds", "all", ("table2", "fig3")))
-    lines = verdicts.block({}, "studies/small").splitlines()
+    lines = verdicts.block({}, "studies/small/metrics").splitlines()
     assert lines[:2] == ["| the paper's claim | verdict | measured here | table |", "|---|---|---|---|"]
     links = "[table2](studies/small/metrics/table2.csv) · [fig3](studies/small/metrics/fig3.csv)"
     assert lines[2:8] == [f"| claim {index} | **holds** | all | {links} |" for index in range(6)]

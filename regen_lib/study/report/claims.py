@@ -1,7 +1,5 @@
 """The paper's claims beside what is measured here: one function for each part of the study, from metrics/ and nothing else."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from regen_lib.study import paper
@@ -28,15 +26,14 @@ def spread(values: pd.Series, form: str = ".2f") -> str:
     return f"{values.min():{form}} to {values.max():{form}}"
 
 
-def findings(tables: Tables, folder: str) -> str:
-    """The paper's claims, one per row: what it says, what the study in ``folder`` measures, and where that is computed and kept."""
-    rows = [(*row, links(names, folder)) for part, evidence in PARTS for row, names in zip(part(tables), evidence, strict=True)]
+def findings(tables: Tables, metrics: str) -> str:
+    """The paper's claims, one per row: what it says, what the study of ``metrics`` measures, where that is computed and kept."""
+    rows = [(*row, links(names, metrics)) for part, evidence in PARTS for row, names in zip(part(tables), evidence, strict=True)]
     return "\n".join(["| claim | paper | here | evidence |", "|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def links(names: str, folder: str) -> str:
-    """Links from docs/ to a notebook and a study's tables, given as ``"05_evaluation table2"``: what begins with a digit is a notebook."""
-    metrics = (Path(folder) / "metrics").as_posix()
+def links(names: str, metrics: str) -> str:
+    """Links from docs/ to a notebook and tables, given as ``"05_evaluation table2"``: what begins with a digit is a notebook."""
     targets = [(name, f"notebooks/{name}.ipynb" if name[0].isdigit() else f"{metrics}/{name}.csv") for name in names.split()]
     return " · ".join(f"[{name.split('_')[0] if name[0].isdigit() else name}](../{target})" for name, target in targets)
 

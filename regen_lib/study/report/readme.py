@@ -29,7 +29,7 @@ PAGES = {  # the blocks that each page has from a study, by the study's folder
     },
     "studies/cifar10": {
         "README.md": ("verdicts",),
-        "docs/report.md": ("results", "findings", "defenses", "natural minutes"),
+        "docs/report.md": ("results", "findings", "defenses", "minutes"),
     },
 }
 FILES = (
@@ -170,18 +170,17 @@ def insert(page: str, part: str, block: str, writer: str = "regen_lib.study.repo
 
 def blocks(study: Path, folder: str, params: Mapping[str, Any]) -> dict[str, str]:
     """Every block that the study in ``study`` has; ``folder`` is that one as the pages link to it, ``params`` its params.yaml."""
-    metrics = study / "metrics"
+    metrics, linked = study / "metrics", (Path(folder) / "metrics").as_posix()
     tables = read(metrics)
     built = defenses_table.built_on(params)
     return {
-        "verdicts": verdicts.block(tables, folder),
+        "verdicts": verdicts.block(tables, linked),
         "cost": cost(metrics),
         "small": verdicts.untrained(tables),
         "results": render(metrics),
-        "findings": findings(tables, folder),
+        "findings": findings(tables, linked),
         "defenses": defenses_table.block(tables, read_minutes(metrics), built),
         "minutes": minutes(metrics),
-        "natural minutes": minutes(metrics),
         "studies": studies.block(study / params["study"]["source"]),
     }
 

@@ -1,6 +1,5 @@
 """What holds of the paper and what does not, in six rows with a number each: the README's table, from metrics/ and nothing else."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -27,9 +26,8 @@ class Verdict(NamedTuple):
     evidence: tuple[str, ...]
 
 
-def block(tables: Tables, folder: str) -> str:
-    """The table, with links to the tables of the study in ``folder``, and below it when a claim counts as holding."""
-    metrics = (Path(folder) / "metrics").as_posix()
+def block(tables: Tables, metrics: str) -> str:
+    """The table, with links to the tables in the folder ``metrics``, and below it when a claim counts as holding."""
     rows = [part(tables) for part in (of_filters, of_trained, of_clean, of_unseen, of_white_box, of_places)]
     lines = ["| the paper's claim | verdict | measured here | table |", "|---|---|---|---|"]
     for row in rows:
@@ -108,7 +106,7 @@ def of_places(t: Tables) -> Verdict:
 
 
 def untrained(t: Tables) -> str:
-    """Whether a rule that nothing was learned for keeps up with the units, in two sentences."""
+    """Whether a rule that nothing was learned for keeps up with the units, in a sentence."""
     means = condensed(t, None, {}).restoration
     best = means[[name for name in UNTRAINED if name in means]].sort_values(ascending=False)
     title = DEFENSE_TITLES[str(best.index[0])].removesuffix(" (untrained)")
