@@ -78,7 +78,10 @@ def test_photographs_of_other_classes_have_rows_of_their_own(known: Known) -> No
     seen = Images(known.images.pixels[some], known.images.labels[some])
     others = Images(known.images.pixels[~some], known.images.labels[~some])
     splits = {"train": seen, "test": seen, "others": others}
-    table = photographs(known.data, ["one"], splits, ["uap", "spgd"], ["units1"], images=20, seed=SEED)
+    variants = {"one": ["units1"]}  # trained on one of the networks
+    table = photographs(known.data, ["one", "two"], splits, ["uap", "spgd"], variants, images=20, seed=SEED)
+    assert set(table[table.network == "two"].defense) == {"undefended", "ours"}
+    table = table[table.network == "one"]
     assert len(table) == 2 * 3 * 2
     assert set(table.defense) == {"undefended", "ours", "units1"}
     row = table[(table.shown == "others") & (table.defense == "undefended")].iloc[0]

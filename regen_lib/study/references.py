@@ -85,16 +85,23 @@ def banks(params: Params) -> Iterator[Mistake]:
             yield from missing(f"{section}.{key}", params[section][key], known, remedy)
     if REFERENCE not in params["ablation"]["variants"]:
         yield Mistake(f"ablation.variants.{REFERENCE}", ..., "is missing: other settings are compared with it, give it a row")
-    ablated = params["ablation"]["variants"].keys() | params["ablation"]["choices"].keys()
     for name, table in params["real_images"].items():
         yield from missing(f"real_images.{name}.attacks", table["attacks"], known, remedy)
-        trained = params["training"]["variants"] if table["reads"] == "units/ours" else ablated
-        yield from missing(
-            f"real_images.{name}.variants", table["variants"], trained, "no such set of units: give it a row where they are trained"
-        )
+        yield from units_beside(params, f"real_images.{name}.variants", table["variants"], table["reads"])
     attackers, remedy = params["secondary"]["white_box"]["banks"], "no such bank: give it a row in secondary.white_box"
     yield from missing("secondary.evaluation.attacks", params["secondary"]["evaluation"]["attacks"], attackers, remedy)
     yield from missing("comparison.white_box", params["comparison"]["white_box"], attackers, remedy)
+
+
+def units_beside(params: Params, key: str, variants: Mapping[str, list[str]], reads: str) -> Iterator[Mistake]:
+    """Of sets of units, by network, from one of the two places where they are trained."""
+    if reads == "ablation":
+        networks, sets = [params["ablation"]["network"]], params["ablation"]["variants"].keys() | params["ablation"]["choices"].keys()
+    else:
+        networks, sets = params["study"]["networks"], params["training"]["variants"].keys()
+    for network, wanted in variants.items():
+        yield from missing(f"{key}.{network}", network, networks, f"units of {reads} are those of {', '.join(networks)}: choose there")
+        yield from missing(f"{key}.{network}", wanted, sets, "no such set of units: give it a row where they are trained")
 
 
 def defenses(params: Params) -> Iterator[Mistake]:

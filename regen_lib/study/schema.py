@@ -203,7 +203,7 @@ class RealImages(Section):
 
     images: Count
     attacks: Labels
-    variants: Annotated[list[Label], Distinct]
+    variants: dict[Network, Annotated[list[Label], Distinct]]
     reads: Literal["units/ours", "ablation"]  # the folder of data that holds the variants
 
 

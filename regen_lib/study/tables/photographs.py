@@ -14,12 +14,12 @@ def photographs(
     names: Sequence[str],
     splits: Mapping[str, Images],
     attacks: Iterable[str],
-    variants: Iterable[str],
+    variants: Mapping[str, Iterable[str]],
     *,
     images: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Every network, undefended, with its units and with each of the ``variants`` of them, under each attack, on at most ``images``
+    """Every network, undefended, with its units and with each of its ``variants`` of them, under each attack, on at most ``images``
     images of the splits ``test`` and, where there is one, ``others``.
 
     Beside the columns of :func:`regen_lib.evaluation.evaluate.evaluate`: the split ``shown``, and the share of predictions that are
@@ -30,7 +30,7 @@ def photographs(
     for split in [split for split in ("test", "others") if split in splits]:
         suite = Suite(data, names, splits[split].first(min(images, len(splits[split]))), seed=seed)
         for name in names:
-            networks = {**suite.defended[name], **suite.variants(name, variants)}
+            networks = {**suite.defended[name], **suite.variants(name, variants.get(name, ()))}
             banks = {attack: suite.bank(name, attack) for attack in attacks}
             parts.append(suite.compare("real", name, networks, banks, among=seen).assign(shown=split))
     return pd.concat(parts, ignore_index=True)
