@@ -72,6 +72,17 @@ def test_studies_are_valid(path: Path) -> None:
             ["cosine"],
             r"generalization\.attacks\.0: no such bank: give it a row in uaps or unseen \(found 'cosine'\)",
         ),
+        (
+            "real_images",
+            {"table": {"images": 5, "attacks": ["uap"], "variants": {"vgg_f": ["units6"]}, "reads": "ablation"}},
+            r"real_images\.table\.variants\.vgg_f: units of ablation are those of vgg16: choose there \(found 'vgg_f'\)",
+        ),
+        (
+            "real_images",
+            {"table": {"images": 5, "attacks": ["uap"], "variants": {"vgg_f": ["units6"]}, "reads": "units/ours"}},
+            r"real_images\.table\.variants\.vgg_f\.0: no such set of units",
+        ),
+        ("masking.layers", 1, r"masking\.layers: give 2 or more \(found 1\)"),
         ("masking.bank", "cosine", r"masking\.bank: no such bank: give it a row"),
         ("study.memory_format", "blocked", r"'channels_last' or 'contiguous'"),
         ("rivals.prn.recipe.compile", "default", r"rivals\.prn: .*serves Eq\. 7.s loss, not a rival.s own"),

@@ -92,7 +92,7 @@ class Masking(Section):
     images: Count
     bank: Label
     fractions: Annotated[list[Probability], Field(min_length=2), Distinct]
-    layers: Count
+    layers: Annotated[int, Ge(2)]  # Fig. 3 shows the first, Fig. S1 the others
 
 
 class Synthesis(Section):

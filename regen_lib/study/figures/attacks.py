@@ -1,5 +1,7 @@
 """Plots of attacks: how strong, at what cost, against what they excite, and in the white box."""
 
+from itertools import cycle
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
@@ -12,7 +14,7 @@ from regen_lib.study.figures.style import BLUE, DEFENSE_STYLE, GREEN, GREY, HARD
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 CURVE_STYLE = {**DEFENSE_STYLE, "hardened": HARDENED}
-COST_STYLE = {"uap": (ORANGE, "s"), "spgd": (BLUE, "o"), "spgd_truth": (GREY, "D"), "sga": (GREEN, "^")}
+COST_STYLES = ((ORANGE, "s"), (BLUE, "o"), (GREY, "D"), (GREEN, "^"))  # of the first attack, the second and so on
 
 
 def fooling(banks: pd.DataFrame, control: str) -> Figure:
@@ -77,8 +79,7 @@ def costs(table: pd.DataFrame) -> Figure:
     """Fooling ratio against the work it took: columns ``network, attack, gradients, fooling``, one row per pass."""
     figure, axes = panels(list(table.network.unique()))
     for axis, (_, part) in zip(axes[0], table.groupby("network", sort=False), strict=True):
-        for attack, line in part.groupby("attack", sort=False):
-            color, marker = COST_STYLE[str(attack)]
+        for (attack, line), (color, marker) in zip(part.groupby("attack", sort=False), cycle(COST_STYLES), strict=False):
             label = ATTACK_TITLES.get(str(attack), str(attack))
             axis.plot(line.gradients / 1000, line.fooling, color=color, marker=marker, markersize=3, label=label)
         axis.set(xlim=(0, None), ylim=(0, 1), xlabel="gradients (thousand images)")
