@@ -106,9 +106,35 @@ def test_unseen_attacks_before_and_after_hardening() -> None:
         *[("vgg16", "fff", "ours", 0.7), ("vgg16", "nag", "ours", 0.9), ("vgg16", "mean_unseen", "ours", 0.8)],
         *[("vgg16", "fff", "hardened", 0.75), ("vgg16", "nag", "hardened", 0.95), ("vgg16", "mean_unseen", "hardened", 0.85)],
     )
-    held, again = claims.of_unseen({"table5": table5, "hardened": hardened})
+    unseen = frame("network bank span_train", *[(n, bank, 0.1) for n in ("a", "b") for bank in ("fff", "random_signs")])
+    held, again, _ = claims.of_unseen({"table5": table5, "hardened": hardened, "unseen": unseen})
     assert held[1:] == ("0.640 to 0.815 undefended, 0.840 to 0.976 with units", "FFF 0.65 → 0.85 (lowest 0.80)")
     assert again[2] == "VGG-16 mean 0.80 → 0.85, lowest 0.70 → 0.75"
+
+
+def test_restoration_against_the_energy_in_the_span() -> None:
+    """Ranks by hand: on a the order is the same, on b it is turned round; the control has no part."""
+    spans = {"uap": 0.3, "nag": 0.2, "gap": 0.1, "random_signs": 0.9}
+    unseen = frame("network bank span_train", *[(n, bank, span) for n in ("a", "b") for bank, span in spans.items()])
+    restored = {"a": {"uap": 0.9, "nag": 0.8, "gap": 0.7}, "b": {"uap": 0.7, "nag": 0.8, "gap": 0.9}}
+    rows = [(n, attack, "ours", value) for n, values in restored.items() for attack, value in values.items()]
+    rows += [("a", "uap", "undefended", 0.1), ("a", "random_signs", "ours", 0.99), ("b", "random_signs", "ours", 0.99)]
+    found = claims.in_the_span({"unseen": unseen, "table5": frame("network attack defense restoration", *rows)})
+    assert found[2] == "share of the energy there 0.10 to 0.30; Spearman's correlation with restoration, by network, -1.00 to 1.00"
+
+
+def test_clipping_moves_defences() -> None:
+    """PRN gains .05 and passes ours; the third, of one network alone, has no part."""
+    not_clipped = {"undefended": 0.5, "ours": 0.92, "prn": 0.90, "hgd": 0.80}
+    after = {"undefended": 0.52, "ours": 0.93, "prn": 0.95, "hgd": 0.80}
+
+    def table(values: dict[str, float]) -> pd.DataFrame:
+        rows = [(n, "mean_unseen", d, value) for n in ("a", "b") for d, value in values.items()]
+        return frame("network attack defense restoration", *rows, ("a", "mean_unseen", "hardened", 0.99), ("a", "uap", "ours", 0.0))
+
+    found = claims.clipped({"defenses": table(not_clipped), "clipped": table(after)})
+    assert found == "clipped, +0.000 to +0.050; places that change: regeneration (ours) 1 → 2, PRN 2 → 1"
+    assert claims.clipped({"defenses": table(after), "clipped": table(after)}) == "clipped, +0.000 to +0.000; no place changes"
 
 
 def test_attackers_who_know_the_units() -> None:
@@ -153,6 +179,11 @@ def test_choices_of_the_units() -> None:
         "network sweep value attack restoration",
         *[("vgg16", "units", 6, "uap", 0.9), ("vgg16", "units", 0, "uap", 0.5), ("vgg16", "units", 6, "uap_l2", 0.1)],
         *[("vgg16", "ratio", 0.5, "uap", 0.91), ("vgg16", "ratio", 0.25, "uap", 0.8)],
+        *[
+            ("vgg16", "units", 6, "mean_unseen", 0.7),
+            ("vgg16", "units", 0, "mean_unseen", 0.6),
+            ("vgg16", "ratio", 0.5, "mean_unseen", 0.65),
+        ],
     )
     clipping = frame(
         "network defense clip accuracy",
@@ -161,8 +192,11 @@ def test_choices_of_the_units() -> None:
     )
     settings = [(key, 0.90 - 0.01 * i, 0.90 + 0.01 * i) for i, key in enumerate(["units6", "narrow", "he", "half", "drops"])]
     choices = frame("defense clean_accuracy restoration", ("undefended", 0.92, 0.5), *settings)
-    units, ratio, clip, training = claims.of_choices({"figS2": fig_s2, "clipping": clipping, "choices": choices})
-    assert (units[2], ratio[2]) == ("0.500 · 0.900", "0.800 · 0.910")
+    same = frame("network attack defense restoration", ("a", "mean_unseen", "ours", 0.9), ("a", "mean_unseen", "undefended", 0.5))
+    tables = {"figS2": fig_s2, "clipping": clipping, "choices": choices, "defenses": same, "clipped": same}
+    units, ratio, clip, _, training = claims.of_choices(tables)
+    assert units[2] == "under UAPs 0.500 · 0.900; under unseen attacks 0.600 · 0.700"
+    assert ratio[2] == "under UAPs 0.800 · 0.910; under unseen attacks 0.650"
     assert "(VGG-16, 0.25 · 0.5 of them)" in ratio[0]
     assert clip[2] == "mean top-1 under UAP: undefended 0.150, clipped 0.350; ours 0.850, clipped 0.750"
     assert training[2] == (

@@ -1,5 +1,7 @@
 """What the figures draw, from tables made by hand: every point where its table has it."""
 
+import math
+from itertools import combinations
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,10 +11,14 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 
 from regen_lib.study.figures import attacks, evaluation, filters, pictures
 from regen_lib.study.figures.gallery import gallery
+from regen_lib.study.figures.marks import AMBER, GAP, PURPLE, SKY
+from regen_lib.study.figures.style import BLUE, GREEN, GREY, ORANGE
 
 
 def frame(columns: str, *rows: tuple[Any, ...], **same: Any) -> pd.DataFrame:
@@ -63,25 +69,51 @@ def test_costs_are_in_thousands_of_images() -> None:
 
 def test_excitation_points_out_the_named_attacks() -> None:
     rows = [("vgg16", "uap", -0.1, 0.8), ("vgg16", "gd_uap_data", 0.9, 0.3), ("vgg16", "nag", 0.2, 0.85)]
-    axis = attacks.excitation(frame("network attack excitation fooling", *rows), {"uap": "b", "gd_uap_data": "r"}).axes[0]
+    axis = attacks.excitation(frame("network attack excitation fooling", *rows), ["uap", "gd_uap_data"]).axes[0]
     assert lines(axis) == {"other attacks": [(0.2, 0.85)], "UAP": [(-0.1, 0.8)], "G-UAP, data": [(0.9, 0.3)]}
 
 
 def test_fig_6_has_the_papers_hardened_network() -> None:
     axis = attacks.attack_curves(frame("defense passes fooling", ("ours", 1, 0.5), ("ours", 2, 0.7), ("prn", 1, 0.4))).axes[0]
-    found = lines(axis)
-    assert found["regenerated (ours)"] == [(1, 0.5), (2, 0.7)]
-    assert found["PRN"] == [(1, 0.4)]
-    assert [y for _, y in found["the paper's hardened network, 0.42"]] == [0.42, 0.42]
+    assert lines(axis) == {"regenerated (ours)": [(1, 0.5), (2, 0.7)], "PRN": [(1, 0.4)]}
+    assert 0.42 in [y for line in axis.get_lines() for _, y in points(line)]
+    heights = {text.get_text(): text.xy[1] for text in axis.texts if isinstance(text, Annotation)}
+    assert heights["regenerated (ours)"] == pytest.approx(0.7)
+    assert heights["PRN"] == pytest.approx(0.4)
+    assert heights["the paper's hardened network, 0.42"] == pytest.approx(0.4 + GAP)  # .42 would touch PRN's
+
+
+def test_colours_are_told_apart_with_deuteranopia() -> None:
+    """Those that one figure has together, after Machado, Oliveira and Fernandes (2009), severity 1.0: at least 15 apart in CIELAB."""
+    defended, attacked, ordered = (ORANGE, BLUE, GREEN, "black"), (PURPLE, AMBER, "black", SKY), (BLUE, GREY, ORANGE)
+    for colors in (defended, attacked, ordered, (PURPLE, AMBER)):
+        seen = [lab(deuteranope(color)) for color in colors]
+        assert min(math.dist(a, b) for a, b in combinations(seen, 2)) > 15
+
+
+def deuteranope(color: str) -> np.ndarray:
+    """What is left of a colour without the green-sensitive cones, in linear RGB."""
+    rgb = np.array(to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]) @ linear
+
+
+def lab(linear: np.ndarray) -> list[float]:
+    """CIELAB of linear sRGB under D65."""
+    white = np.array([0.95047, 1.0, 1.08883])
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ np.clip(linear, 0, 1) / white
+    x, y, z = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    return [116 * y - 16, 500 * (x - y), 200 * (y - z)]
 
 
 def test_strength_shows_mean_and_weakest() -> None:
     rows = [("UAP", 55, 0.7, 0.6), ("UAP", 60, 0.8, 0.65), ("random signs", 55, 0.3, 0.2)]
-    found = lines(evaluation.strength(frame("label xi fooling weakest", *rows), 0.8).axes[0])
-    assert found["UAP, mean"] == [(55, 0.7), (60, 0.8)]
-    assert found["UAP, weakest of the bank"] == [(55, 0.6), (60, 0.65)]
-    assert found["random signs, mean"] == [(55, 0.3)]
-    assert {y for _, y in found["the paper's target, 0.8"]} == {0.8}
+    axis = evaluation.strength(frame("label xi fooling weakest", *rows), 0.8).axes[0]
+    found = lines(axis)
+    assert found["UAP"] == [(55, 0.7), (60, 0.8)]
+    assert found["UAP, weakest"] == [(55, 0.6), (60, 0.65)]
+    assert found["random signs"] == [(55, 0.3)]
+    assert {text.get_text() for text in axis.texts} == {"UAP", "random signs", "the paper's target, 0.8"}
 
 
 def test_fig_s2_has_a_panel_for_units_and_one_for_the_ratio() -> None:

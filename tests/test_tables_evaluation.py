@@ -126,11 +126,14 @@ def test_fooling_against_xi_has_the_control_at_the_same_xi(known: Known) -> None
 def test_the_ablation_sorts_variants_into_two_sweeps(known: Known) -> None:
     """By units, at half of the filters: 0, 1, 2; by ratio, with units on all positions: 0, half, all."""
     variants = {name: {"units": UNITS[name][0], "ratio": UNITS[name][1]} for name in ("units1", "units2", "ratio100")}
-    table = known.suite.ablation("S2", "one", variants, LAYERS, clip=False)
+    table = known.suite.ablation("S2", "one", variants, LAYERS, ["fff", "nag"], clip=False)
     networks = known.suite.variants("one", variants)
     sweeps = [("units", 0.0, "undefended"), ("units", 1.0, "units1"), ("units", 2.0, "units2")]
     sweeps += [("ratio", 0.0, "undefended"), ("ratio", 0.5, "units2"), ("ratio", 1.0, "ratio100")]
     expected = {(s, v, d, a): restored(known, networks[d], "one", a) for s, v, d in sweeps for a in ("uap", "uap_l2")}
+    for s, v, d in sweeps:  # and the mean over attacks that no unit has met, whose own rows are left out
+        both = [restored(known, networks[d], "one", attack) for attack in ("fff", "nag")]
+        expected[s, v, d, "mean_unseen"] = sum(both) / 2
     assert_cells(table, ["sweep", "value", "defense", "attack"], "restoration", expected)
 
 

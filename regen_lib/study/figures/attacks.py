@@ -1,5 +1,6 @@
 """Plots of attacks: how strong, at what cost, against what they excite, and in the white box."""
 
+from collections.abc import Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
@@ -10,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from regen_lib.study import paper
-from regen_lib.study.figures.style import BLUE, DEFENSE_STYLE, GREEN, GREY, HARDENED, ORANGE, legend_below, panels, rows_of_attacks, style
+from regen_lib.study.figures.marks import AMBER, PURPLE, SKY, label_ends
+from regen_lib.study.figures.style import DEFENSE_STYLE, GREY, HARDENED, legend_below, panels, rows_of_attacks, style
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 CURVE_STYLE = {**DEFENSE_STYLE, "hardened": HARDENED}
-COST_STYLES = ((ORANGE, "s"), (BLUE, "o"), (GREY, "D"), (GREEN, "^"))  # of the first attack, the second and so on
+STYLES = ((PURPLE, "s"), (AMBER, "D"), ("black", "o"), (SKY, "^"))  # of the first attack that a figure points out, the second and so on
 
 
 def fooling(banks: pd.DataFrame, control: str) -> Figure:
@@ -28,7 +30,7 @@ def fooling(banks: pd.DataFrame, control: str) -> Figure:
         part = banks[banks.network == name].set_index("bank")
         mean, weakest = part.fooling_unseen[order], part.fooling_unseen_min[order]
         error = [mean - weakest, 0 * mean]
-        axis.errorbar(mean, range(len(order)), xerr=error, fmt="o", color=BLUE, markersize=4, label="mean of the bank, to its weakest")
+        axis.errorbar(mean, range(len(order)), xerr=error, fmt="o", color="black", markersize=4, label="mean of the bank, to its weakest")
         axis.axvline(part.fooling_unseen[control], color=GREY, linestyle="--", linewidth=1, label=ATTACK_TITLES.get(control, control))
         rows_of_attacks(axis, order, "fooling ratio")
     legend_below(figure, axes[0, 0])
@@ -57,19 +59,20 @@ def margins(table: pd.DataFrame, control: str, largest: float) -> Figure:
     return figure
 
 
-def excitation(table: pd.DataFrame, named: dict[str, str]) -> Figure:
+def excitation(table: pd.DataFrame, named: Sequence[str]) -> Figure:
     """Fooling ratio against what a perturbation adds to the convolutions' outputs: one panel per network, one point per attack.
 
-    Columns ``network, attack, excitation, fooling``; ``named`` maps the attacks to be pointed out to their colours.
+    Columns ``network, attack, excitation, fooling``; ``named`` are the attacks to be pointed out.
     """
     figure, axes = panels(list(table.network.unique()))
     for axis, (_, part) in zip(axes[0], table.groupby("network", sort=False), strict=True):
         rest = part[~part.attack.isin(list(named))]
         axis.plot(rest.excitation, rest.fooling, "o", color=GREY, markersize=3, alpha=0.6, label="other attacks")
-        for (attack, color), marker in zip(named.items(), "sDo", strict=False):
+        for attack, (color, marker) in zip(named, STYLES, strict=False):
             point = part[part.attack == attack]
             axis.plot(point.excitation, point.fooling, marker, color=color, markersize=6, label=ATTACK_TITLES.get(attack, attack))
-        axis.set(ylim=(0, 1), xlabel="log energy gained")
+        axis.margins(x=0.1)
+        axis.set(ylim=(0, 1), xlabel="log energy gained (nats)")
     axes[0, 0].set_ylabel("fooling ratio")
     legend_below(figure, axes[0, 0])
     return figure
@@ -79,7 +82,7 @@ def costs(table: pd.DataFrame) -> Figure:
     """Fooling ratio against the work it took: columns ``network, attack, gradients, fooling``, one row per pass."""
     figure, axes = panels(list(table.network.unique()))
     for axis, (_, part) in zip(axes[0], table.groupby("network", sort=False), strict=True):
-        for (attack, line), (color, marker) in zip(part.groupby("attack", sort=False), cycle(COST_STYLES), strict=False):
+        for (attack, line), (color, marker) in zip(part.groupby("attack", sort=False), cycle(STYLES), strict=False):
             label = ATTACK_TITLES.get(str(attack), str(attack))
             axis.plot(line.gradients / 1000, line.fooling, color=color, marker=marker, markersize=3, label=label)
         axis.set(xlim=(0, None), ylim=(0, 1), xlabel="gradients (thousand images)")
@@ -91,16 +94,17 @@ def costs(table: pd.DataFrame) -> Figure:
 def attack_curves(curves: pd.DataFrame) -> Figure:
     """Fig. 6: fooling ratio of a white-box attacker against passes over its images: columns ``defense, passes, fooling``."""
     style()
-    figure, axis = plt.subplots(figsize=(6.2, 2.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(5.2, 2.8), layout="constrained")
+    hardened = paper.number("fig6", "caffenet", "hardened", "uap")
+    ends = {f"the paper's hardened network, {hardened:g}": (hardened, "black")}
     for defense, part in curves.groupby("defense", sort=False):
         color, marker, label = CURVE_STYLE.get(str(defense), ("black", "^", DEFENSE_TITLES.get(str(defense), str(defense))))
         axis.plot(part.passes, part.fooling, color=color, marker=marker, markersize=4, markevery=0.1, label=label)
-    hardened = paper.number("fig6", "caffenet", "hardened", "uap")
-    label = f"the paper's hardened network, {hardened:g}"
-    axis.axhline(hardened, color="black", linewidth=0.8, linestyle=":", label=label)
-    axis.set(xlabel="passes over the attacker's images", ylabel="fooling ratio", ylim=(0, 1))
+        ends[label] = (part.fooling.iloc[-1], color)
+    axis.axhline(hardened, color="black", linewidth=0.8, linestyle=":")
+    axis.set(xlabel="passes over the attacker's images", ylabel="fooling ratio", ylim=(0, 1 if curves.fooling.max() > 0.5 else 0.5))
+    label_ends(axis, ends)
     plain_log(axis)
-    axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

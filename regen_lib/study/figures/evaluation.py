@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from regen_lib.study.figures.style import BLUE, DEFENSE_STYLE, GREY, ORANGE, legend_below, panels, rows_of_attacks, style
+from regen_lib.study.figures.marks import AMBER, PURPLE, label_ends
+from regen_lib.study.figures.style import DEFENSE_STYLE, legend_below, panels, rows_of_attacks, style
 from regen_lib.study.titles import ATTACK_TITLES
 
 
@@ -13,12 +14,15 @@ def strength(results: pd.DataFrame, target: float) -> Figure:
     """Fooling ratio against xi. Columns ``label, xi, fooling, weakest``."""
     style()
     figure, axis = plt.subplots(figsize=(4.6, 2.8), layout="constrained")
-    for (label, part), color, marker in zip(results.groupby("label", sort=False), (ORANGE, GREY), ("o", "D"), strict=False):
-        axis.plot(part.xi, part.fooling, color=color, marker=marker, label=f"{label}, mean")
-        axis.plot(part.xi, part.weakest, color=color, marker=marker, markersize=3, linestyle=":", label=f"{label}, weakest of the bank")
-    axis.axhline(target, color="black", linewidth=0.8, linestyle="--", label=f"the paper's target, {target:g}")
+    ends = {f"the paper's target, {target:g}": (target, "black")}
+    for (label, part), color, marker in zip(results.groupby("label", sort=False), (PURPLE, "black"), ("o", "D"), strict=False):
+        axis.plot(part.xi, part.fooling, color=color, marker=marker, label=label)
+        axis.plot(part.xi, part.weakest, color=color, marker=marker, markersize=3, linestyle=":", label=f"{label}, weakest")
+        ends[str(label)] = (part.fooling.iloc[-1], color)
+    axis.axhline(target, color="black", linewidth=0.8, linestyle="--")
     axis.set(xlabel="xi (pixels of 0-255)", ylabel="fooling ratio", ylim=(0, 1))
-    axis.legend(fontsize=7, loc="lower right")
+    axis.set_title("solid: mean of the bank; dotted: its weakest", fontsize=7, loc="left")
+    label_ends(axis, ends)
     return figure
 
 
@@ -30,7 +34,7 @@ def ablation(results: pd.DataFrame) -> Figure:
     style()
     figure, axes = plt.subplots(1, 2, figsize=(7.5, 2.8), sharey=True, layout="constrained")
     for axis, sweep, label in zip(axes, ("units", "ratio"), ("regeneration units", "fraction of filters regenerated"), strict=True):
-        for attack, color, marker in (("uap", BLUE, "o"), ("uap_l2", ORANGE, "s")):
+        for attack, color, marker in (("uap", PURPLE, "o"), ("uap_l2", AMBER, "s"), ("mean_unseen", "black", "^")):
             part = results[(results.sweep == sweep) & (results.attack == attack)].sort_values("value")
             error = [part.restoration - part.ci_low, part.ci_high - part.restoration]
             axis.errorbar(part.value, part.restoration, error, color=color, marker=marker, capsize=2, label=ATTACK_TITLES[attack])

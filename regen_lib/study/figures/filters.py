@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from regen_lib.study.figures.style import BLUE, GREY, ORANGE, ORDER_STYLE, legend_below, panels, style
+from regen_lib.study.figures.marks import AMBER
+from regen_lib.study.figures.style import BLUE, GREY, ORDER_STYLE, legend_below, panels, style
 
 
 def filter_noise(noise: pd.DataFrame) -> Figure:
@@ -20,8 +21,8 @@ def filter_noise(noise: pd.DataFrame) -> Figure:
             axes[row, column].bar(part.position, part[value], color=color, width=0.8)
             axes[row, column].margins(x=0.02)
         axes[1, column].set_xlabel("filter, by l1 norm")
-    axes[0, 0].set_ylabel(r"bound  $\|W_m\|_1\,\|r\|_\infty$")
-    axes[1, 0].set_ylabel(r"observed  $\|e_m\|_\infty$")
+    axes[0, 0].set_ylabel("bound  $\\|W_m\\|_1\\,\\|r\\|_\\infty$\n(units of the output)")
+    axes[1, 0].set_ylabel("observed  $\\|e_m\\|_\\infty$\n(units of the output)")
     return figure
 
 
@@ -60,7 +61,7 @@ def walks(samples: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, 3, figsize=(8.5, 2.4), layout="constrained")
     labels = {"steps": "steps until the norm exceeds eta", "mixed": "effective members mixed", "cosine": "largest |cosine| with a member"}
     for axis, (value, label) in zip(axes, labels.items(), strict=True):
-        for method, color in (("paper", BLUE), ("diverse", ORANGE)):
+        for method, color in (("paper", "black"), ("diverse", AMBER)):
             data = samples[(samples.method == method)][value].dropna()
             if len(data):
                 axis.ecdf(data, linewidth=1.5, color=color, label=method)

@@ -3,8 +3,10 @@
 import pandas as pd
 
 from regen_lib.study import paper
+from regen_lib.study.report.defenses_table import ranked
 from regen_lib.study.tables.attacks import at_equal_cost
 from regen_lib.study.tables.masking import restored
+from regen_lib.study.tables.verdict import on_every_network
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 Tables = dict[str, pd.DataFrame]
@@ -19,6 +21,9 @@ CHOICES = {
     "half": "half of the images perturbed",
     "drops": "rate in the paper's drops",
 }
+
+
+UNDER = {"uap": "under UAPs", "mean_unseen": "under unseen attacks"}
 
 
 def spread(values: pd.Series, form: str = ".2f") -> str:
@@ -139,6 +144,7 @@ def of_unseen(t: Tables) -> list[Finding]:
     return [
         ("units hold against attacks they never met (Table 5: restoration, mean over networks)", theirs, "; ".join(held)),
         ("the same after iterative training, which met sPGD but none of the others", "not given", "; ".join(hard)),
+        in_the_span(t),
     ]
 
 
@@ -188,20 +194,53 @@ def of_home_ground(t: Tables) -> list[Finding]:
 
 def of_choices(t: Tables) -> list[Finding]:
     """Fig. S2, the ratio, clipping."""
-    s2 = t["figS2"][t["figS2"].attack == "uap"]
-    units, ratio = (s2[s2.sweep == sweep].sort_values("value") for sweep in ("units", "ratio"))
-    name = TITLES[units.network.iloc[0]]
+    s2, name = t["figS2"].sort_values("value"), TITLES[t["figS2"].network.iloc[0]]
+    shares = s2[(s2.sweep == "ratio") & (s2.attack == "uap")].value
+    units, ratio = (
+        "; ".join(f"{under} {dots(s2[(s2.sweep == sweep) & (s2.attack == attack)].restoration)}" for attack, under in UNDER.items())
+        for sweep in ("units", "ratio")
+    )
     clip = t["clipping"].groupby(["defense", "clip"]).accuracy.mean()
     both = [f"{defense} {clip[defense, False]:.3f}, clipped {clip[defense, True]:.3f}" for defense in ("undefended", "ours")]
     settings = t["choices"].set_index("defense")
     lost = 100 * (settings.clean_accuracy["undefended"] - settings.clean_accuracy)
     others = [f"{title} {lost[key]:.1f}, {settings.restoration[key]:.3f}" for key, title in CHOICES.items() if key in lost]
     return [
-        (f"at most six units are enough (Fig. S2: {name}, 0 to 6 units)", "figure not printed", dots(units.restoration)),
-        (f"half of the filters is enough ({name}, {dots(ratio.value, 'g')} of them)", "figure not printed", dots(ratio.restoration)),
+        (f"at most six units are enough (Fig. S2: {name}, 0 to 6 units)", "figure not printed", units),
+        (f"half of the filters is enough ({name}, {dots(shares, 'g')} of them)", "figure not printed", ratio),
         ("x + v is not clipped", "not said; the release does not", f"mean top-1 under UAP: {'; '.join(both)}"),
+        ("the same for every defence, mean restoration under unseen attacks", "not compared", clipped(t)),
         (f"training of the units ({name}, validation images: points of clean top-1 lost, restoration)", "not compared", "; ".join(others)),
     ]
+
+
+def clipped(t: Tables) -> str:
+    """What clipping x + v changes for the defences that all networks have: mean restoration, and places."""
+    means = [
+        on_every_network(t[table][t[table].attack == "mean_unseen"]).groupby("defense").restoration.mean()
+        for table in ("defenses", "clipped")
+    ]
+    before, after = (list(ranked(values).index) for values in means)
+    moved = [
+        f"{DEFENSE_TITLES[name]} {before.index(name) + 1} → {after.index(name) + 1}"
+        for name in before
+        if before.index(name) != after.index(name)
+    ]
+    places = f"places that change: {', '.join(moved)}" if moved else "no place changes"
+    return f"clipped, {spread(means[1] - means[0], '+.3f')}; {places}"
+
+
+def in_the_span(t: Tables) -> Finding:
+    """Whether units restore more under perturbations that lie closer to those that they learned from."""
+    ours = t["table5"][t["table5"].defense == "ours"].rename(columns={"attack": "bank"})
+    both = t["unseen"].merge(ours[["network", "bank", "restoration"]], on=["network", "bank"])
+    both = both[both.bank != "random_signs"]
+    ranks = both.groupby("network")[["span_train", "restoration"]].rank()
+    related = ranks.assign(network=both.network).groupby("network")[["span_train", "restoration"]].corr().iloc[0::2, -1]
+    measured = (
+        f"share of the energy there {spread(both.span_train)}; Spearman's correlation with restoration, by network, {spread(related)}"
+    )
+    return ("perturbations that lie further in the span of the training UAPs are restored better", "not asked", measured)
 
 
 def papers(table: str, which: str = "index == index", **defenses: str) -> str:
@@ -220,8 +259,8 @@ PARTS = (  # each with the evidence for every row that it gives
     (of_perturbations, ("05b_choices banks", "05b_choices banks", "03_synthetic_perturbations synthesis")),
     (of_units, ("05_evaluation table2", "05_evaluation table1", "05_evaluation table4")),
     (of_attacks, ("06_unseen_attacks unseen margins", "06_unseen_attacks costs", "06_unseen_attacks excitation")),
-    (of_unseen, ("06_unseen_attacks table5", "07c_secondary_attacks hardened")),
+    (of_unseen, ("06_unseen_attacks table5", "07c_secondary_attacks hardened", "06_unseen_attacks unseen table5")),
     (of_attackers, ("07c_secondary_attacks table6", "07c_secondary_attacks fig6 fig6_test")),
     (of_home_ground, ("08_defenses home defenses",)),
-    (of_choices, ("05b_choices figS2", "05b_choices figS2", "05b_choices clipping", "05b_choices choices")),
+    (of_choices, ("05b_choices figS2", "05b_choices figS2", "05b_choices clipping", "08_defenses clipped", "05b_choices choices")),
 )

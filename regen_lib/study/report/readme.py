@@ -34,7 +34,7 @@ PAGES = {  # the blocks that each page has from a study, by the study's folder
 }
 FILES = (
     *("banks", "choices", "clipping", "costs", "excitation", "fig2", "fig3", "figS2", "fig6_test", "hardened", "margins", "synthesis"),
-    *("unseen", "defenses", "table4_defenses", "table6_defenses", "defense_costs", "home"),
+    *("unseen", "defenses", "table4_defenses", "table6_defenses", "defense_costs", "home", "clipped"),
     *("table1", "table2", "table3", "table4", "table5", "table6"),
 )
 COLUMNS = {

@@ -110,13 +110,24 @@ class Suite:
         return self.compare(table, name, self.defended[name], stronger, clip=clip), pd.DataFrame(points)
 
     def ablation(
-        self, table: object, name: str, variants: Mapping[str, Mapping[str, Any]], positions: list[str], *, clip: bool
+        self,
+        table: object,
+        name: str,
+        variants: Mapping[str, Mapping[str, Any]],
+        positions: list[str],
+        unseen: Sequence[str],
+        *,
+        clip: bool,
     ) -> pd.DataFrame:
-        """Fig. S2 and the ratio: restoration against the number of units, and against the fraction of filters regenerated."""
+        """Fig. S2 and the ratio: restoration against the number of units, and against the fraction of filters regenerated.
+
+        Under the networks' own UAPs, and in the mean over the ``unseen`` attacks, ``mean_unseen``: the paper has the first.
+        """
         networks, whole = self.variants(name, variants), len(positions)
         specs: dict[str, Mapping[str, Any]] = {"undefended": {"units": 0, "ratio": 0.0}, **variants}
-        banks = {attack: self.bank(name, attack) for attack in ("uap", "uap_l2")}
-        rows = self.compare(table, name, networks, banks, clip=clip)
+        banks = {attack: self.bank(name, attack) for attack in ("uap", "uap_l2", *unseen)}
+        rows = self.compare(table, name, networks, banks, clip=clip, means={"mean_unseen": unseen})
+        rows = rows[~rows.attack.isin(unseen)]
         units, ratio = (rows.defense.map({v: spec[key] for v, spec in specs.items()}) for key in ("units", "ratio"))
         by_units = rows[(ratio == ABLATION_RATIO) | (units == 0)].assign(sweep="units", value=units)
         by_ratio = rows[(units == whole) | (units == 0)].assign(sweep="ratio", value=ratio)
