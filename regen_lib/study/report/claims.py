@@ -85,11 +85,16 @@ def of_units(t: Tables) -> list[Finding]:
     strong = t["table4"][t["table4"].defense == "ours"].sort_values("xi")
     theirs = papers("1", "network != attack", ours="with units")
     cross = f"top-1 {spread(black.undefended, '.3f')} undefended, {spread(black.ours, '.3f')} with units"
-    points = spread(100 * (clean.undefended - clean.ours), ".1f")
+    points, measured = spread(100 * (clean.undefended - clean.ours), ".1f"), dots(strong.restoration)
+    of_caffenet = paper.numbers().query("table == '4' and defense == 'ours'").value
     return [
         ("units leave clean images alone", "0.1 points gained to 2.2 lost", f"{points} points lost"),
         ("units also help against UAPs made for other networks (Table 1)", theirs, cross),
-        ("restoration falls gently with xi (Table 4: CaffeNet, 1, 1.5, 2, 2.5 times xi)", dots(strong.paper), dots(strong.restoration)),
+        (
+            f"restoration falls gently with xi (Table 4: {dots(strong.xi, 'g')})",
+            f"CaffeNet {dots(of_caffenet)}",
+            f"{TITLES[strong.network.iloc[0]]} {measured}",
+        ),
     ]
 
 

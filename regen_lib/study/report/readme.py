@@ -16,7 +16,7 @@ import pandas as pd
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import write_bytes
 from regen_lib.study.params import load_params
-from regen_lib.study.report import defenses_table, studies, verdicts
+from regen_lib.study.report import defenses_table, photographs, studies, verdicts
 from regen_lib.study.report.claims import findings
 from regen_lib.study.titles import TITLES
 
@@ -30,6 +30,10 @@ PAGES = {  # the blocks that each page has from a study, by the study's folder
     "studies/cifar10": {
         "README.md": ("verdicts",),
         "docs/report.md": ("results", "findings", "defenses", "minutes"),
+    },
+    "studies/imagenette": {
+        "README.md": ("photographs",),
+        "docs/photographs.md": ("results", "classes", "findings", "defenses", "minutes"),
     },
 }
 FILES = (
@@ -173,7 +177,9 @@ def blocks(study: Path, folder: str, params: Mapping[str, Any]) -> dict[str, str
     metrics, linked = study / "metrics", (Path(folder) / "metrics").as_posix()
     tables = read(metrics)
     built = defenses_table.built_on(params)
-    return {
+    real = metrics / "real_images.csv"
+    shown = {"photographs": photographs.sentence(tables), "classes": photographs.block(pd.read_csv(real))} if real.is_file() else {}
+    return shown | {
         "verdicts": verdicts.block(tables, linked),
         "cost": cost(metrics),
         "small": verdicts.untrained(tables),
