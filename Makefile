@@ -1,14 +1,15 @@
 # Every target makes .venv first where it is missing: Python 3.11 or newer with venv, git and make are all that is needed.
 PYTHON ?= python3
-# PYTHON, JOBS (stages at once), RAW (folder of raw images) and CPU_INDEX may be given on the command line.
+# PYTHON, JOBS (stages at once), RAW (folder of raw images), SEEDS and CPU_INDEX may be given on the command line.
 # CPU_INDEX is the address of a package index with PyTorch's `+cpu` builds: from there torch comes without CUDA, 2 GB in all instead of 6
+SEEDS ?= 1 2
 READY := .venv/ready
 PIP := .venv/bin/python -m pip install --quiet --no-deps
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock repro quick smoke sample natural photos pack unpack test checks unit pipeline faults notebooks record outputs lint lab docs bench clean
+.PHONY: help setup lock repro quick smoke sample natural seeds photos pack unpack test checks unit pipeline faults notebooks record outputs lint lab docs bench clean
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +62,11 @@ else
 	cd studies/cifar10 && python -m regen_lib.study folder ../../build/cifar10 --profile published.yaml
 	cd build/cifar10 && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS))
 endif
+
+seeds: $(READY)  ## the CIFAR-10 study, which has run, again with SEEDS= other seeds (1 2) in build/: is a verdict luck?
+	for seed in $(SEEDS); do (cd studies/cifar10 && python -m regen_lib.study folder ../../build/seed$$seed --profile seeds.yaml --seed $$seed) \
+		&& (cd build/seed$$seed && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS)) comparison) || exit 1; done
+	cd studies/cifar10 && python -m regen_lib.study seeds $(SEEDS:%=../../build/seed%) && python -m regen_lib.study report
 
 photos: $(READY)  ## the published GoogLeNet on Imagenette, fetched (0.6 GB) or taken from RAW=folders, WEIGHTS=folder: docs/imagenet.md
 	python -m regen_lib.study photos studies/imagenette $(if $(RAW),--raw "$(RAW)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")

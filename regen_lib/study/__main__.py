@@ -73,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     folder = command("folder", make_folder, "make a folder in which the study can run with a profile's changes")
     folder.add_argument("folder", type=Path, help="where: params.yaml, dvc.yaml and results go there")
     folder.add_argument("--profile", type=Path, required=True, help="a YAML file of what differs")
+    folder.add_argument("--seed", type=int, help="another seed than the study's")
+    gathered = command("seeds", gather_seeds, "write metrics/seeds.csv from this study and from the same with other seeds")
+    gathered.add_argument("folders", type=Path, nargs="+", help="folders in which the same study ran with other seeds")
     return whole
 
 
@@ -188,7 +191,16 @@ def make_folder(options: argparse.Namespace) -> int:
     """Make a folder with the study's definition and a profile's parameters."""
     from regen_lib.study.folder import prepare
 
-    prepare(options.folder, PARAMS, options.profile)
+    prepare(options.folder, PARAMS, options.profile, seed=options.seed)
+    return 0
+
+
+def gather_seeds(options: argparse.Namespace) -> int:
+    """Put the studies of all seeds into one table."""
+    from regen_lib.core.storage import write_table
+    from regen_lib.study.report.seeds import gather
+
+    write_table(Path("metrics/seeds.csv"), gather([Path(), *options.folders]))
     return 0
 
 

@@ -14,14 +14,16 @@ from regen_lib.study.stage import replace
 CONFIG = '[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n[cache]\n    type = "hardlink,copy"\n'
 
 
-def prepare(folder: Path, base: Path, profile: Path, *, raw: bool = True) -> None:
+def prepare(folder: Path, base: Path, profile: Path, *, raw: bool = True, seed: int | None = None) -> None:
     """Write ``folder/params.yaml``, what ``base`` says with the changes of ``profile``, and make it a DVC root with the study's dvc.yaml.
-    ``raw`` copies the raw images that ``base`` has.
+    ``raw`` copies the raw images that ``base`` has; ``seed`` replaces its own.
 
     :class:`regen_lib.core.errors.StudyError` where the result is no set of parameters.
     """
     params = with_profile(read_yaml(base), read_yaml(profile))
     params["study"]["source"] = os.path.relpath(base.parent / str(lookup(params, "study.source")), folder)
+    if seed is not None:
+        params["study"]["seed"] = seed
     replace(folder / "params.yaml", yaml.safe_dump(params, sort_keys=False))
     load_params(folder / "params.yaml", deep=True)
     replace(folder / ".dvc/config", CONFIG)

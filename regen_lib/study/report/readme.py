@@ -16,7 +16,7 @@ import pandas as pd
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import write_bytes
 from regen_lib.study.params import load_params
-from regen_lib.study.report import defenses_table, photographs, studies, verdicts
+from regen_lib.study.report import defenses_table, photographs, seeds, studies, verdicts
 from regen_lib.study.report.claims import findings
 from regen_lib.study.titles import TITLES
 
@@ -29,7 +29,7 @@ PAGES = {  # the blocks that each page has from a study, by the study's folder
     },
     "studies/cifar10": {
         "README.md": ("verdicts",),
-        "docs/report.md": ("results", "findings", "defenses", "minutes"),
+        "docs/report.md": ("results", "findings", "defenses", "seeds", "minutes"),
     },
     "studies/imagenette": {
         "README.md": ("photographs",),
@@ -186,6 +186,7 @@ def blocks(study: Path, folder: str, params: Mapping[str, Any]) -> dict[str, str
         "results": render(metrics),
         "findings": findings(tables, linked),
         "defenses": defenses_table.block(tables, read_minutes(metrics), built),
+        "seeds": seeds.block(pd.read_csv(again)) if (again := metrics / "seeds.csv").is_file() else seeds.NOT_RUN,
         "minutes": minutes(metrics),
         "studies": studies.block(study / params["study"]["source"]),
     }

@@ -1,0 +1,68 @@
+"""The same study with other seeds: what of its verdicts is luck. ``python -m regen_lib.study seeds FOLDER ...`` gathers them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from regen_lib.core.errors import StudyError
+from regen_lib.study.params import load_params
+from regen_lib.study.report.defenses_table import MET, NO_ATTACK
+from regen_lib.study.tables.verdict import verdict
+from regen_lib.study.titles import DEFENSE_TITLES, TITLES
+
+MEASURES = {
+    "clean": "clean top-1",
+    "own": "restoration, own UAPs",
+    "restoration": "restoration, unseen attacks",
+    "worst": "top-1, worst unseen",
+    "white_box": "top-1, white-box",
+}
+KEYS = ["network", "defense"]
+NOT_RUN = "Not run yet with other seeds: `make seeds`."
+
+
+def gather(folders: Iterable[Path]) -> pd.DataFrame:
+    """One row a seed, network and defence with the :data:`MEASURES`, of what all the studies in ``folders`` have.
+
+    :class:`StudyError` where a study has no comparison yet, or two have one seed.
+    """
+    parts: dict[int, pd.DataFrame] = {}
+    for folder in folders:
+        seed = int(load_params(folder / "params.yaml")["study"]["seed"])
+        if seed in parts:
+            raise StudyError(f"{folder} has seed {seed}, as another folder has: give each a seed of its own")
+        parts[seed] = measured(folder / "metrics").assign(seed=seed)
+    table = pd.concat(parts.values(), ignore_index=True)
+    return table[table.groupby(KEYS).seed.transform("count") == len(parts)].reset_index(drop=True)
+
+
+def measured(metrics: Path) -> pd.DataFrame:
+    """A study's row for each network and defence."""
+    names = ("defenses", "table6_defenses")
+    if missing := [name for name in names if not (metrics / f"{name}.csv").is_file()]:
+        raise StudyError(f"{metrics} lacks {', '.join(missing)}: run the stage `comparison` there first")
+    table, white_box = (pd.read_csv(metrics / f"{name}.csv") for name in names)
+    attacks = [attack for attack in table.attack.unique() if attack not in (*MET, *NO_ATTACK)]
+    own = table[table.attack == "uap"].set_index(KEYS).restoration.rename("own")
+    return verdict(table, white_box, attacks).join(own, on=KEYS)[[*KEYS, *MEASURES]]
+
+
+def block(table: pd.DataFrame) -> str:
+    """Means over networks, ± the standard deviation over seeds; and how often, over seeds and networks, a defence is ahead of ours."""
+    seeds, networks = table.seed.nunique(), [TITLES[str(name)] for name in table.network.unique()]
+    by_seed = table.groupby(["defense", "seed"], sort=False)[list(MEASURES)].mean()
+    mean, spread = by_seed.groupby("defense", sort=False).mean(), by_seed.groupby("defense", sort=False).std()
+    lines = [f"| defence | {' | '.join(MEASURES.values())} | ahead of ours, unseen | white-box |", "|" + "---|" * (len(MEASURES) + 3)]
+    for defense in mean.index:
+        cells = [f"{mean[key][defense]:.3f} <sub>±{spread[key][defense]:.3f}</sub>" for key in MEASURES]
+        ahead = ["" if defense == "ours" else beats(table, str(defense), key) for key in ("restoration", "white_box")]
+        lines.append(f"| {' | '.join([DEFENSE_TITLES[str(defense)], *cells, *ahead])} |")
+    note = f"{seeds} seeds of networks, perturbations, units and rivals; means over {', '.join(networks)}"
+    return "\n".join([*lines, "", f"{note}; ± is the standard deviation over seeds."])
+
+
+def beats(table: pd.DataFrame, defense: str, measure: str) -> str:
+    """In how many of the pairs of seed and network a defence is better than ours."""
+    pairs = table.pivot_table(index=["seed", "network"], columns="defense", values=measure)
+    return f"{int((pairs[defense] > pairs.ours).sum())} of {len(pairs)}"

@@ -1,0 +1,67 @@
+"""The same study with other seeds, gathered: from tables made by hand."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from regen_lib.core.errors import StudyError
+from regen_lib.study.folder import prepare
+from regen_lib.study.params import load_params
+from regen_lib.study.report import seeds
+from tests.repository import REPOSITORY
+
+RESTORED = {0: {"ours": (0.90, 0.80), "prn": (0.95, 0.70)}, 1: {"ours": (0.92, 0.84), "prn": (0.91, 0.90)}}  # by seed: on a, on b
+
+
+def study(folder: Path, seed: int, *, networks: tuple[str, ...] = ("caffenet", "vgg16")) -> Path:
+    """A study's folder with the tables of a comparison: one unseen attack, restored as RESTORED says."""
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params["study"]["seed"] = seed
+    (folder / "metrics").mkdir(parents=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    rows = []
+    for defense, values in RESTORED[seed].items():
+        for network, value in zip(networks, values, strict=False):
+            cell = {"network": network, "defense": defense, "clean_accuracy": 0.8}
+            rows += [{**cell, "attack": attack, "accuracy": 0.8 * v, "restoration": v} for attack, v in (("nag", value), ("uap", 0.99))]
+    table = pd.DataFrame(rows)
+    table.to_csv(folder / "metrics/defenses.csv", index=False)
+    table[table.attack == "nag"].assign(attack="spgd", accuracy=0.5).to_csv(folder / "metrics/table6_defenses.csv", index=False)
+    return folder
+
+
+def test_what_all_seeds_have_is_gathered(tmp_path: Path) -> None:
+    folders = [study(tmp_path / "0", 0), study(tmp_path / "1", 1, networks=("caffenet",))]
+    table = seeds.gather(folders)
+    assert set(table.network) == {"caffenet"}
+    found = table.set_index(["seed", "defense"]).restoration
+    assert found.to_dict() == {(0, "ours"): 0.9, (0, "prn"): 0.95, (1, "ours"): 0.92, (1, "prn"): 0.91}
+
+
+def test_the_block_has_deviations_over_seeds_and_counts_who_is_ahead(tmp_path: Path) -> None:
+    """Ours: .85 and .88, so .865 and a deviation of .03 / sqrt 2; PRN leads on a with seed 0 and on b with seed 1."""
+    lines = seeds.block(seeds.gather([study(tmp_path / "0", 0), study(tmp_path / "1", 1)])).splitlines()
+    ours, prn = lines[2].split(" | "), lines[3].split(" | ")
+    assert ours[0] == "| regeneration (ours)"
+    assert ours[3] == "0.865 <sub>±0.021</sub>"
+    assert prn[6:] == ["2 of 4", "0 of 4 |"]
+    assert lines[-1].startswith("2 seeds of networks, perturbations, units and rivals; means over CaffeNet, VGG-16")
+
+
+def test_seeds_that_cannot_be_gathered(tmp_path: Path) -> None:
+    first = study(tmp_path / "0", 0)
+    with pytest.raises(StudyError, match="has seed 0, as another folder has"):
+        seeds.gather([first, first])
+    (tmp_path / "0/metrics/defenses.csv").unlink()
+    with pytest.raises(StudyError, match="lacks defenses: run the stage `comparison` there first"):
+        seeds.gather([first])
+
+
+def test_a_folder_with_another_seed(tmp_path: Path) -> None:
+    base = REPOSITORY / "studies/cifar10"
+    prepare(tmp_path / "again", base / "params.yaml", base / "seeds.yaml", raw=False, seed=7)
+    params = load_params(tmp_path / "again/params.yaml")
+    assert params["study"]["seed"] == 7
+    assert set(params["rivals"]) == {"prn", "jpeg", "adversarial_training", "shared_adversarial_training"}
