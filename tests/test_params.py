@@ -16,11 +16,18 @@ from regen_lib.core.errors import StudyError
 from regen_lib.study import stage
 from regen_lib.study.__main__ import main
 from regen_lib.study.filling import Filling
+from regen_lib.study.folder import prepare
 from regen_lib.study.params import load_params, lookup, with_profile
 from regen_lib.study.stage import Stage, notebook_parameters
 from tests.repository import REPOSITORY
 
 STUDIES = [REPOSITORY / "params.yaml", *sorted((REPOSITORY / "studies").glob("*/params.yaml"))]
+PROFILES = sorted(
+    path
+    for place in ("profiles", "studies/*")
+    for path in REPOSITORY.glob(f"{place}/*.yaml")
+    if path.name not in ("params.yaml", "dvc.yaml")
+)
 
 
 def changed(tmp_path: Path, dotted: str, value: Any) -> Path:
@@ -41,6 +48,13 @@ def changed(tmp_path: Path, dotted: str, value: Any) -> Path:
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
 def test_studies_are_valid(path: Path) -> None:
     assert set(load_params(path)["study"]["networks"]) <= set(networks.NETWORKS)
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_profiles_make_studies(tmp_path: Path, profile: Path) -> None:
+    """Down to what the library says of every option and of how many images there are."""
+    base = REPOSITORY if profile.parent.name == "profiles" else profile.parent
+    prepare(tmp_path / "study", base / "params.yaml", profile, raw=False)
 
 
 @pytest.mark.parametrize(
