@@ -15,10 +15,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
-from regen_lib.study.figures import attacks, evaluation, filters, pictures
+from regen_lib.study.figures import attacks, defenses, evaluation, filters, pictures
 from regen_lib.study.figures.gallery import gallery
-from regen_lib.study.figures.marks import AMBER, GAP, PURPLE, SKY
-from regen_lib.study.figures.style import BLUE, GREEN, GREY, ORANGE
+from regen_lib.study.figures.marks import ATTACK_STYLE, GAP
+from regen_lib.study.figures.style import ORDER_STYLE
 
 
 def frame(columns: str, *rows: tuple[Any, ...], **same: Any) -> pd.DataFrame:
@@ -85,10 +85,15 @@ def test_fig_6_has_the_papers_hardened_network() -> None:
 
 def test_colours_are_told_apart_with_deuteranopia() -> None:
     """Those that one figure has together, after Machado, Oliveira and Fernandes (2009), severity 1.0: at least 15 apart in CIELAB."""
-    defended, attacked, ordered = (ORANGE, BLUE, GREEN, "black"), (PURPLE, AMBER, "black", SKY), (BLUE, GREY, ORANGE)
-    for colors in (defended, attacked, ordered, (PURPLE, AMBER)):
+    attacked, defended = {color for color, _, _ in ATTACK_STYLE.values()}, {*defenses.COLORS.values(), "black"}
+    ordered = {color for color, _, _ in ORDER_STYLE.values()}
+    for colors in (attacked, defended, ordered):
         seen = [lab(deuteranope(color)) for color in colors]
         assert min(math.dist(a, b) for a, b in combinations(seen, 2)) > 15
+
+
+def test_attacks_have_looks_of_their_own() -> None:
+    assert len(set(ATTACK_STYLE.values())) == len(ATTACK_STYLE)
 
 
 def deuteranope(color: str) -> np.ndarray:

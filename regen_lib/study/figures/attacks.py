@@ -1,7 +1,6 @@
 """Plots of attacks: how strong, at what cost, against what they excite, and in the white box."""
 
 from collections.abc import Sequence
-from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -11,12 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from regen_lib.study import paper
-from regen_lib.study.figures.marks import AMBER, PURPLE, SKY, label_ends
+from regen_lib.study.figures.marks import SHADES, attack_style, label_ends
 from regen_lib.study.figures.style import DEFENSE_STYLE, GREY, HARDENED, legend_below, panels, rows_of_attacks, style
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 CURVE_STYLE = {**DEFENSE_STYLE, "hardened": HARDENED}
-STYLES = ((PURPLE, "s"), (AMBER, "D"), ("black", "o"), (SKY, "^"))  # of the first attack that a figure points out, the second and so on
 
 
 def fooling(banks: pd.DataFrame, control: str) -> Figure:
@@ -31,7 +29,7 @@ def fooling(banks: pd.DataFrame, control: str) -> Figure:
         mean, weakest = part.fooling_unseen[order], part.fooling_unseen_min[order]
         error = [mean - weakest, 0 * mean]
         axis.errorbar(mean, range(len(order)), xerr=error, fmt="o", color="black", markersize=4, label="mean of the bank, to its weakest")
-        axis.axvline(part.fooling_unseen[control], color=GREY, linestyle="--", linewidth=1, label=ATTACK_TITLES.get(control, control))
+        axis.axvline(part.fooling_unseen[control], color="black", linestyle="--", linewidth=1, label=ATTACK_TITLES.get(control, control))
         rows_of_attacks(axis, order, "fooling ratio")
     legend_below(figure, axes[0, 0])
     return figure
@@ -45,17 +43,17 @@ def margins(table: pd.DataFrame, control: str, largest: float) -> Figure:
     style()
     figure, axes = plt.subplots(1, 2, figsize=(8.5, 0.9 + 0.27 * table.attack.nunique()), sharey=True, layout="constrained")
     parts = (table[table.xi == largest], table.loc[table.groupby(["network", "attack"]).margin.idxmax()])
-    titles = (f"at xi {largest:g}", f"at its best xi up to {largest:g} (in brackets)")
+    titles = (f"at ξ {largest:g}", f"at its best ξ up to {largest:g} (in brackets)")
     order, names = list(table.attack.unique()), list(table.network.unique())
     for axis, part, title in zip(axes, parts, titles, strict=True):
         margin, xi = (part.pivot(index="attack", columns="network", values=value).loc[order, names] for value in ("margin", "xi"))
         text = margin.map("{:+.2f}".format) + ("" if part is parts[0] else xi.map(" ({:g})".format))
-        options = {"vmin": 0, "vmax": 0.6, "cmap": "viridis", "cbar": False, "linewidths": 0.5, "annot_kws": {"fontsize": 7}}
+        options = {"vmin": 0, "vmax": 0.6, "cmap": SHADES, "cbar": False, "linewidths": 0.5, "annot_kws": {"fontsize": 7, "color": "black"}}
         sns.heatmap(margin, ax=axis, annot=text, fmt="", **options)
         axis.set(title=title, xlabel="", ylabel="")
         axis.set_xticklabels([TITLES.get(name, name) for name in names], rotation=0)
         axis.set_yticklabels([ATTACK_TITLES.get(attack, attack) for attack in order], rotation=0)
-    figure.supxlabel(f"fooling ratio above {ATTACK_TITLES.get(control, control)} of the same xi", fontsize=9)
+    figure.supxlabel(f"fooling ratio above {ATTACK_TITLES.get(control, control)} of the same ξ", fontsize=9)
     return figure
 
 
@@ -68,9 +66,9 @@ def excitation(table: pd.DataFrame, named: Sequence[str]) -> Figure:
     for axis, (_, part) in zip(axes[0], table.groupby("network", sort=False), strict=True):
         rest = part[~part.attack.isin(list(named))]
         axis.plot(rest.excitation, rest.fooling, "o", color=GREY, markersize=3, alpha=0.6, label="other attacks")
-        for attack, (color, marker) in zip(named, STYLES, strict=False):
-            point = part[part.attack == attack]
-            axis.plot(point.excitation, point.fooling, marker, color=color, markersize=6, label=ATTACK_TITLES.get(attack, attack))
+        for attack in named:
+            point, look = part[part.attack == attack], {**attack_style(attack), "linestyle": "none"}
+            axis.plot(point.excitation, point.fooling, markersize=6, label=ATTACK_TITLES.get(attack, attack), **look)
         axis.margins(x=0.1)
         axis.set(ylim=(0, 1), xlabel="log energy gained (nats)")
     axes[0, 0].set_ylabel("fooling ratio")
@@ -82,9 +80,9 @@ def costs(table: pd.DataFrame) -> Figure:
     """Fooling ratio against the work it took: columns ``network, attack, gradients, fooling``, one row per pass."""
     figure, axes = panels(list(table.network.unique()))
     for axis, (_, part) in zip(axes[0], table.groupby("network", sort=False), strict=True):
-        for (attack, line), (color, marker) in zip(part.groupby("attack", sort=False), cycle(STYLES), strict=False):
+        for attack, line in part.groupby("attack", sort=False):
             label = ATTACK_TITLES.get(str(attack), str(attack))
-            axis.plot(line.gradients / 1000, line.fooling, color=color, marker=marker, markersize=3, label=label)
+            axis.plot(line.gradients / 1000, line.fooling, markersize=3, label=label, **attack_style(attack))
         axis.set(xlim=(0, None), ylim=(0, 1), xlabel="gradients (thousand images)")
     axes[0, 0].set_ylabel("fooling ratio")
     legend_below(figure, axes[0, 0])

@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from regen_lib.study.figures.marks import SKY
+from regen_lib.study.figures.marks import SHADES
 from regen_lib.study.figures.style import BLUE, GREEN, GREY, ORANGE, style
 from regen_lib.study.tables.verdict import on_every_network
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES
@@ -26,8 +26,7 @@ def restorations(table: pd.DataFrame) -> Figure:
     style()
     mean = on_every_network(table).pivot_table(index="defense", columns="attack", values="restoration", sort=False)
     figure, axis = plt.subplots(figsize=(1.8 + 0.55 * mean.shape[1], 0.9 + 0.27 * len(mean)), layout="constrained")
-    colors = sns.light_palette(SKY, as_cmap=True)  # light enough for black letters everywhere
-    options = {"vmin": 0.5, "vmax": 1.0, "cmap": colors, "cbar": False, "linewidths": 0.5}
+    options = {"vmin": 0.5, "vmax": 1.0, "cmap": SHADES, "cbar": False, "linewidths": 0.5}
     sns.heatmap(mean, ax=axis, annot=True, fmt=".2f", annot_kws={"fontsize": 7, "color": "black"}, **options)
     axis.set(xlabel="", ylabel="", title=f"restoration accuracy, mean over networks (± at most {widest(table):.3f}: 95 % over test images)")
     axis.set_yticklabels([DEFENSE_TITLES.get(str(name), str(name)) for name in mean.index], rotation=0)

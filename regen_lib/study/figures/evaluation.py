@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from regen_lib.study.figures.marks import AMBER, PURPLE, label_ends
+from regen_lib.study.figures.marks import PURPLE, attack_style, label_ends
 from regen_lib.study.figures.style import DEFENSE_STYLE, legend_below, panels, rows_of_attacks, style
 from regen_lib.study.titles import ATTACK_TITLES
 
@@ -20,7 +20,7 @@ def strength(results: pd.DataFrame, target: float) -> Figure:
         axis.plot(part.xi, part.weakest, color=color, marker=marker, markersize=3, linestyle=":", label=f"{label}, weakest")
         ends[str(label)] = (part.fooling.iloc[-1], color)
     axis.axhline(target, color="black", linewidth=0.8, linestyle="--")
-    axis.set(xlabel="xi (pixels of 0-255)", ylabel="fooling ratio", ylim=(0, 1))
+    axis.set(xlabel="ξ (pixels of 0-255)", ylabel="fooling ratio", ylim=(0, 1))
     axis.set_title("solid: mean of the bank; dotted: its weakest", fontsize=7, loc="left")
     label_ends(axis, ends)
     return figure
@@ -34,10 +34,10 @@ def ablation(results: pd.DataFrame) -> Figure:
     style()
     figure, axes = plt.subplots(1, 2, figsize=(7.5, 2.8), sharey=True, layout="constrained")
     for axis, sweep, label in zip(axes, ("units", "ratio"), ("regeneration units", "fraction of filters regenerated"), strict=True):
-        for attack, color, marker in (("uap", PURPLE, "o"), ("uap_l2", AMBER, "s"), ("mean_unseen", "black", "^")):
+        for attack in ("uap", "uap_l2", "mean_unseen"):
             part = results[(results.sweep == sweep) & (results.attack == attack)].sort_values("value")
             error = [part.restoration - part.ci_low, part.ci_high - part.restoration]
-            axis.errorbar(part.value, part.restoration, error, color=color, marker=marker, capsize=2, label=ATTACK_TITLES[attack])
+            axis.errorbar(part.value, part.restoration, error, capsize=2, label=ATTACK_TITLES[attack], **attack_style(attack))
         axis.set_xlabel(label)
     axes[0].set_ylabel("restoration accuracy")
     axes[0].legend(loc="lower right")

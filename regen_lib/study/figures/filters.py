@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from regen_lib.study.figures.marks import AMBER
 from regen_lib.study.figures.style import BLUE, GREY, ORDER_STYLE, legend_below, panels, style
 
 
@@ -61,10 +60,10 @@ def walks(samples: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, 3, figsize=(8.5, 2.4), layout="constrained")
     labels = {"steps": "steps until the norm exceeds eta", "mixed": "effective members mixed", "cosine": "largest |cosine| with a member"}
     for axis, (value, label) in zip(axes, labels.items(), strict=True):
-        for method, color in (("paper", "black"), ("diverse", AMBER)):
+        for method, line in (("paper", "-"), ("diverse", "--")):
             data = samples[(samples.method == method)][value].dropna()
             if len(data):
-                axis.ecdf(data, linewidth=1.5, color=color, label=method)
+                axis.ecdf(data, linewidth=1.5, color="black", linestyle=line, label=method)
         axis.set(xlabel=label, ylim=(0, 1.02))
     axes[0].set_ylabel("fraction of perturbations")
     axes[-1].legend(loc="upper left")
