@@ -55,22 +55,6 @@ def extensions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("extensions")
-def test_executed_copies_are_found_by_their_stage(tmp_path: Path) -> None:
-    from extensions.notebooks import executed
-
-    (tmp_path / "dvc.yaml").write_text(
-        "cmd: python -m regen_lib.study run 04_training --as units-${item.network} --section x\nrun 05_evaluation --as evaluation"
-    )
-    (tmp_path / "executed").mkdir()
-    assert executed(tmp_path, "04_training") is None
-    for name in ("units-vgg_f", "units-vgg16", "evaluation"):
-        (tmp_path / f"executed/{name}.ipynb").touch()
-    assert executed(tmp_path, "04_training") == tmp_path / "executed/units-vgg16.ipynb"
-    assert executed(tmp_path, "05_evaluation") == tmp_path / "executed/evaluation.ipynb"
-    assert executed(tmp_path, "explore") is None
-
-
-@pytest.mark.usefixtures("extensions")
 def test_signatures_lose_their_ranges() -> None:
     from extensions.signatures import strip
 

@@ -76,8 +76,8 @@ def block(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: 
 
 
 def ranked(values: pd.Series) -> pd.Series:
-    """The defences' values, the best first."""
-    return values.drop("undefended").sort_values(ascending=False)
+    """The defences' values, the best first. Hardened units are ours as well, so they take nobody's place."""
+    return values.drop(["undefended", "hardened"], errors="ignore").sort_values(ascending=False)
 
 
 def place(order: pd.Series) -> int:
