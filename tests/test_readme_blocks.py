@@ -1,5 +1,6 @@
 """The pages' tables of results and costs from tables made by hand, and how they come into the pages."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 
 from regen_lib.core.errors import StudyError
 from regen_lib.study.report import readme, studies
+from tests.repository import REPOSITORY
 
 CELLS = {  # table, attack: xi, restoration of ours, the paper's
     ("table2", "uap"): (60, 0.97, 0.976),
@@ -24,15 +26,24 @@ def metrics(tmp_path: Path) -> Path:
         pd.DataFrame({"attack": []}).to_csv(tmp_path / f"{name}.csv", index=False)
     costs = pd.DataFrame([("caffenet", "ours", 7), ("vgg16", "ours", 9)], columns=["network", "defense", "parameters"])
     costs.to_csv(tmp_path / "defense_costs.csv", index=False)
-    for table in ("table2", "table3", "table5"):
+    rivalry = [
+        {"network": network, "defense": defense, "attack": attack, "restoration": restored, "accuracy": known}
+        for network in ("caffenet", "vgg16")
+        for defense, restored, known in (("undefended", 0.5, 0.1), ("ours", 0.8, 0.6), ("prn", 0.9, 0.5))
+        for attack in ("nag", "mean_unseen")
+    ]
+    table = pd.DataFrame(rivalry).assign(clean_accuracy=0.9, ci_low=0.0, ci_high=1.0)
+    for name in ("defenses", "table6_defenses"):
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    for name in ("table2", "table3", "table5"):
         rows = []
         for network, less in (("caffenet", 0.0), ("vgg16", 0.1)):
-            for attack, (xi, restoration, paper) in [(key[1], cell) for key, cell in CELLS.items() if key[0] == table]:
+            for attack, (xi, restoration, paper) in [(key[1], cell) for key, cell in CELLS.items() if key[0] == name]:
                 row = {"network": network, "attack": attack, "xi": xi, "images": 3000, "paper": paper}
                 ours = {"clean_accuracy": 0.89 - less, "accuracy": 0.842 - less, "restoration": restoration - less}
                 rows.append({**row, "defense": "undefended", "clean_accuracy": 0.9 - less, "accuracy": 0.198 - less, "restoration": 0.5})
                 rows.append({**row, "defense": "ours", **ours, "ci_low": restoration - less - 0.01, "ci_high": restoration - less + 0.02})
-        pd.DataFrame(rows).to_csv(tmp_path / f"{table}.csv", index=False)
+        pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
     return tmp_path
 
 
@@ -50,9 +61,25 @@ def test_the_first_table_by_hand(metrics: Path) -> None:
 
 
 def test_the_summary_by_hand(metrics: Path) -> None:
-    assert readme.summary(metrics) == pytest.approx(
-        {"clean": 0.84, "uap": 0.92, "uap_l2": 0.91, "mean_unseen": 0.72, "spgd": 0.63, "random_signs": 0.9}
-    )
+    restored = {"uap": 0.92, "uap_l2": 0.91, "mean_unseen": 0.72, "spgd": 0.63, "random_signs": 0.9}
+    assert readme.summary(metrics) == pytest.approx({"clean": 0.84, **restored, "place_unseen": 2, "place_white_box": 1})
+
+
+def test_an_experiment_has_metrics_and_leaves_the_pages_alone(metrics: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = metrics.parent / "study"
+    (study / "metrics").mkdir(parents=True)
+    for path in metrics.glob("*.csv"):
+        shutil.copy(path, study / "metrics")
+    shutil.copy(REPOSITORY / "params.yaml", study)
+    monkeypatch.chdir(study)
+    written: list[object] = []
+    monkeypatch.setattr(readme, "write_pages", lambda *_, **__: written.append(1))
+    monkeypatch.setattr(readme, "blocks", lambda *_: {})
+    monkeypatch.setenv(readme.EXPERIMENT, "abc")
+    assert (readme.main(), written) == (0, [])
+    assert (study / "metrics/summary.json").is_file()
+    monkeypatch.delenv(readme.EXPERIMENT)
+    assert (readme.main(), written) == (0, [1])
 
 
 def test_a_cell_must_be_there_once(metrics: Path) -> None:

@@ -48,7 +48,9 @@ COLUMNS = {
     "sPGD": ("table5", "spgd"),
     "random signs": ("table5", "random_signs"),
 }
+PLACES = {"unseen": "restoration", "white_box": "white_box"}
 Columns = dict[str, tuple[str, str]]
+EXPERIMENT = "DVC_EXP_BASELINE_REV"  # set by `dvc exp run`: what an experiment measures belongs in its metrics, not on the pages
 RIVALRY = ("rivals", "white_box_rivals", "comparison")  # the stages that only the other defences need
 
 
@@ -115,14 +117,18 @@ def render(metrics: Path) -> str:
 
 
 def summary(metrics: Path) -> dict[str, float]:
-    """What ``dvc metrics show`` prints, few enough for a line: our clean top-1 and restoration against each attack, means over networks."""
+    """What ``dvc metrics show`` prints, few enough for a line: our clean top-1 and restoration against each attack, means over networks,
+    and our place among the defences, under unseen attacks and in the white box."""
     tables = read(metrics)
     networks, columns = [str(network) for network in tables["table2"].network.unique()], shown(tables).values()
 
     def mean(table: str, attack: str, value: str) -> float:
         return round(sum(float(cell(tables, table, network, attack, "ours")[value]) for network in networks) / len(networks), 4)
 
-    return {"clean": mean("table2", "uap", "clean_accuracy")} | {attack: mean(table, attack, "restoration") for table, attack in columns}
+    restored = {attack: mean(table, attack, "restoration") for table, attack in columns}
+    order = defenses_table.condensed(tables, None, {})
+    places = {f"place_{title}": defenses_table.place(defenses_table.ranked(order[key])) for title, key in PLACES.items()}
+    return {"clean": mean("table2", "uap", "clean_accuracy")} | restored | places
 
 
 def read_minutes(metrics: Path) -> pd.DataFrame | None:
@@ -219,7 +225,7 @@ def main() -> int:
         params = load_params(Path("params.yaml"))
         root = Path(params["study"]["source"])
         folder = Path(os.path.relpath(Path.cwd(), root)).as_posix()
-        if folder in PAGES:
+        if folder in PAGES and EXPERIMENT not in os.environ:
             write_pages(PAGES[folder], blocks(Path(), folder, params), root=root)
     except (OSError, StudyError) as error:
         print(f"error: {error}", file=sys.stderr)
