@@ -1,8 +1,9 @@
 # Every target makes .venv first where it is missing: Python 3.11 or newer with venv, git and make are all that is needed.
 PYTHON ?= python3
-# PYTHON, JOBS (stages at once), RAW (folder of raw images), SEEDS and CPU_INDEX may be given on the command line.
+# PYTHON, JOBS (stages at once), RAW (folder of raw images), SEEDS, STUDY and CPU_INDEX may be given on the command line.
 # CPU_INDEX is the address of a package index with PyTorch's `+cpu` builds: from there torch comes without CUDA, 2 GB in all instead of 6
 SEEDS ?= 1 2
+STUDY ?= studies/cifar10
 READY := .venv/ready
 PIP := .venv/bin/python -m pip install --quiet --no-deps
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -108,8 +109,8 @@ record: $(READY)  ## tests/notebooks anew, after a change that changes results
 	rm -rf build/notebooks
 	REGEN_STAGE=notebooks $(ALIKE) python -m tests.recorded record
 
-outputs: $(READY)  ## the outputs of the executed notebooks of studies/cifar10 into notebooks/, to be read in git
-	cd studies/cifar10 && python -m regen_lib.study outputs
+outputs: $(READY)  ## the executed notebooks' outputs of STUDY= (studies/cifar10) into those of notebooks/ that show it, to be read in git
+	cd $(STUDY) && python -m regen_lib.study outputs
 
 lint: $(READY)  ## ruff and mypy
 	ruff format --check regen_lib tests benchmarks docs

@@ -61,11 +61,11 @@ def test_outputs_are_small() -> None:
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.name[0].isdigit()], ids=lambda path: path.stem)
 def test_the_first_cell_says_what_is_asked_and_how_to_run_it(path: Path) -> None:
     notebook = nbformat.read(path, 4)
-    text, stage = " ".join(notebook.cells[0].source.replace("\n>", " ").split()), notebook.metadata.get(KEY, {}).get("stage")
+    text, about = " ".join(notebook.cells[0].source.replace("\n>", " ").split()), notebook.metadata.get(KEY, {})
     assert "**Question.**" in text
     assert "smoke profile" in text
-    if stage:
-        (asked,) = [found for found in stages() if found.name == stage]
+    if stage := about.get("stage"):
+        (asked,) = [found for found in stages(REPOSITORY / about["study"]) if found.name == stage]
         assert asked.notebook == path.stem
         assert f"section `{asked.section.partition('.')[0]}`" in text
         assert f"`python -m regen_lib.study repro {stage.replace('-', '@', 1)}`" in text

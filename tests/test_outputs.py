@@ -38,7 +38,7 @@ def notebook(*sources: str, stage: str | None = "s") -> Any:
     made = V4.new_notebook(cells=[V4.new_markdown_cell("prose"), V4.new_code_cell("a = 1", metadata={"tags": ["parameters"]})])
     made.cells += [V4.new_code_cell(source) for source in sources]
     if stage:
-        made.metadata[KEY] = {"stage": stage}
+        made.metadata[KEY] = {"study": ".", "stage": stage}
     return made
 
 
@@ -61,7 +61,7 @@ def read(folder: Path) -> Any:
 
 
 def test_outputs_are_taken_without_what_differs_from_machine_to_machine(folder: Path) -> None:
-    write_outputs(folder / "notebooks", folder / "executed")
+    write_outputs(folder / "notebooks", folder / "executed", ".")
     made = read(folder)
     assert [cell.source for cell in made.cells] == ["prose", "a = 1", "b = a + 1", "b  # the sum"]
     assert [cell.execution_count for cell in code(made)] == [1, 2, 3]
@@ -74,12 +74,12 @@ def test_outputs_are_taken_without_what_differs_from_machine_to_machine(folder: 
     before, after = (Image.open(io.BytesIO(base64.b64decode(png))).convert("L") for png in (picture(), figure.data["image/png"]))
     assert max(abs(a - b) for a, b in zip(before.tobytes(), after.tobytes(), strict=True)) <= 3
     bytes_ = (folder / "notebooks/n.ipynb").read_bytes()
-    write_outputs(folder / "notebooks", folder / "executed")
+    write_outputs(folder / "notebooks", folder / "executed", ".")
     assert (folder / "notebooks/n.ipynb").read_bytes() == bytes_
 
 
 def test_outputs_of_another_run_are_told_apart(folder: Path) -> None:
-    write_outputs(folder / "notebooks", folder / "executed")
+    write_outputs(folder / "notebooks", folder / "executed", ".")
     made = read(folder)
     assert made.metadata[KEY]["outputs"] == outputs_hash(made)
     made.cells[3].outputs[-1].data["text/plain"] = "2"
@@ -91,7 +91,7 @@ def test_other_code_is_refused_and_nothing_is_written(folder: Path) -> None:
     nbformat.write(notebook("b = a - 1", "b"), folder / "notebooks/z.ipynb")
     before = [path.read_bytes() for path in sorted((folder / "notebooks").iterdir())]
     with pytest.raises(StudyError, match=r"s.ipynb: code cell 2 is not that of .*z.ipynb: run the stage again"):
-        write_outputs(folder / "notebooks", folder / "executed")
+        write_outputs(folder / "notebooks", folder / "executed", ".")
     assert [path.read_bytes() for path in sorted((folder / "notebooks").iterdir())] == before
 
 
@@ -99,7 +99,7 @@ def test_other_code_is_refused_and_nothing_is_written(folder: Path) -> None:
 def test_another_number_of_cells_is_refused(folder: Path, sources: list[str]) -> None:
     nbformat.write(notebook(*sources), folder / "notebooks/n.ipynb")
     with pytest.raises(StudyError, match=f"code cell {min(len(sources), 2) + 2} is not that"):
-        write_outputs(folder / "notebooks", folder / "executed")
+        write_outputs(folder / "notebooks", folder / "executed", ".")
 
 
 def test_a_failed_or_missing_stage_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +107,7 @@ def test_a_failed_or_missing_stage_is_refused(folder: Path, monkeypatch: pytest.
     run.cells[3].outputs = [V4.new_output("error", ename="E", evalue="", traceback=[])]
     nbformat.write(run, folder / "executed/s.ipynb")
     with pytest.raises(StudyError, match="a cell failed"):
-        write_outputs(folder / "notebooks", folder / "executed")
+        write_outputs(folder / "notebooks", folder / "executed", ".")
     monkeypatch.chdir(folder)
     (folder / "executed/s.ipynb").unlink()
     monkeypatch.setattr("regen_lib.study.__main__.load_params", lambda _: {"study": {"source": "."}})

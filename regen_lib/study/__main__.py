@@ -145,7 +145,8 @@ def take_outputs(options: argparse.Namespace) -> int:
     """Put the outputs of executed notebooks into the study's."""
     from regen_lib.study.outputs import write_outputs
 
-    write_outputs(Path(load_params(PARAMS)["study"]["source"]) / "notebooks", options.executed)
+    root = Path(load_params(PARAMS)["study"]["source"])
+    write_outputs(root / "notebooks", options.executed, Path(os.path.relpath(Path.cwd(), root)).as_posix())
     return 0
 
 

@@ -1,6 +1,7 @@
 """The outputs of the study's executed notebooks, put into ``notebooks/`` so that they can be read where they lie in git.
 
-A notebook's metadata name the stage that it shows, ``{"regen_lib": {"stage": "units-caffenet"}}``; one without is left alone.
+A notebook's metadata name what it shows, ``{"regen_lib": {"study": "studies/cifar10", "stage": "units-caffenet"}}``; one without, or
+with another study, is left alone.
 ``python -m regen_lib.study outputs`` takes them from ``executed/<stage>.ipynb``, without what differs from run to run or from machine
 to machine, and leaves a hash of them beside the stage's name: outputs of any other run do not match it (:func:`outputs_hash`).
 """
@@ -29,16 +30,17 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 PATH = re.compile(r"(?<![\w.~:/-])/(?:[\w.+-]+/)+(?=[\w.+-])")  # an absolute path's folders
 
 
-def write_outputs(notebooks: Path, executed: Path) -> None:
-    """Put the executed notebooks' outputs into all of ``notebooks`` that name a stage, or into none.
+def write_outputs(notebooks: Path, executed: Path, study: str) -> None:
+    """Put the executed notebooks' outputs into all of ``notebooks`` that name ``study`` and a stage, or into none.
 
     :class:`StudyError` where a stage has not run, its notebook failed, or its code is not that of the notebook.
     """
     made = {}
     for path in sorted(notebooks.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-        if stage := notebook.metadata.get(KEY, {}).get("stage"):
-            show(notebook, run_cells(path, notebook, executed / f"{stage}.ipynb"))
+        about = notebook.metadata.get(KEY, {})
+        if about.get("study") == study:
+            show(notebook, run_cells(path, notebook, executed / f"{about['stage']}.ipynb"))
             made[path] = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call]
     for path, text in made.items():
         replace(path, text)
