@@ -71,6 +71,15 @@ def test_the_first_cell_says_what_is_asked_and_how_to_run_it(path: Path) -> None
         assert f"`python -m regen_lib.study repro {stage.replace('-', '@', 1)}`" in text
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if path.name[:2] in ("01", "02", "03", "05", "06", "08", "09")], ids=lambda path: path.stem
+)
+def test_what_was_found_is_written_from_the_tables(path: Path) -> None:
+    """A line of the notebook's own, not typed: its numbers are those of whatever study runs it."""
+    if path.stem != "06b_examples":  # pictures
+        assert any("**Found:**" in cell.source and "{" in cell.source for cell in code(nbformat.read(path, 4)))
+
+
 @pytest.mark.parametrize("path", recorded.notebooks(), ids=lambda path: path.stem)
 def test_what_marked_cells_print_is_recorded(path: Path) -> None:
     """nbval compares nothing where nothing is recorded: `make record` after a marked cell has changed."""
