@@ -28,7 +28,7 @@ MUTATIONS = (
         'tables["defenses"]',
         (RIVALS,),
     ),
-    Mutation("hardened units are another defence", f"{REPORT}/verdicts.py", '.drop("hardened", errors="ignore")', "", (SIX,)),
+    Mutation("hardened units are another defence", f"{REPORT}/defenses_table.py", '["undefended", "hardened"]', '["undefended"]', (SIX,)),
     Mutation(
         "the README's UAPs are random signs",
         f"{REPORT}/readme.py",
@@ -54,7 +54,7 @@ MUTATIONS = (
     Mutation("own UAPs are another attack", f"{REPORT}/defenses_table.py", 'table.attack == "uap"', 'table.attack == "fff"', (RIVALS,)),
     Mutation("the worst lead", f"{REPORT}/defenses_table.py", "sort_values(ascending=False)", "sort_values()", (VERDICT,)),
     Mutation("our place is one too low", f"{REPORT}/defenses_table.py", '.index("ours") + 1', '.index("ours") + 2', (VERDICT,)),
-    Mutation("the undefended network takes part", f"{REPORT}/defenses_table.py", 'values.drop("undefended")', "values", (VERDICT,)),
+    Mutation("the undefended network takes part", f"{REPORT}/defenses_table.py", '["undefended", "hardened"]', '["hardened"]', (VERDICT,)),
     Mutation("PRN+det's rectifier costs nothing", f"{REPORT}/defenses_table.py", "built.get(defense, defense)", "defense", (VERDICT,)),
     Mutation(
         "training of all networks together",
@@ -121,7 +121,27 @@ MUTATIONS = (
     ),
     Mutation("Fig. 6 on other images", f"{REPORT}/claims.py", "uap.fooling_own[key]", "uap.fooling_ratio[key]", (CLAIMS,)),
     Mutation("clipped is not clipped", f"{REPORT}/claims.py", "clip[defense, True]", "clip[defense, False]", (CLAIMS,)),
-    Mutation("Fig. S2 under l2", f"{REPORT}/claims.py", 't["figS2"].attack == "uap"', 't["figS2"].attack == "uap_l2"', (CLAIMS,)),
+    Mutation("Fig. S2 under l2", f"{REPORT}/claims.py", 'UNDER = {"uap":', 'UNDER = {"uap_l2":', (CLAIMS,)),
+    Mutation("clipping turned round", f"{REPORT}/claims.py", "means[1] - means[0]", "means[0] - means[1]", (CLAIMS,)),
+    Mutation("the control is in the span", f"{REPORT}/claims.py", 'both[both.bank != "random_signs"]', "both", (CLAIMS,)),
+    Mutation("seeds that one study lacks", f"{REPORT}/seeds.py", "== len(parts)", ">= 1", ("tests/test_seeds.py",)),
+    Mutation(
+        "who is behind ours", f"{REPORT}/seeds.py", "pairs[defense] > pairs.ours", "pairs[defense] < pairs.ours", ("tests/test_seeds.py",)
+    ),
+    Mutation(
+        "photographs of another network",
+        f"{REPORT}/photographs.py",
+        'NETWORK = "googlenet"',
+        'NETWORK = "squeezenet"',
+        ("tests/test_report_photographs.py",),
+    ),
+    Mutation(
+        "the other classes are the ten",
+        f"{REPORT}/photographs.py",
+        "rows[rows.shown == split]",
+        'rows[rows.shown == "test"]',
+        ("tests/test_report_photographs.py",),
+    ),
     Mutation(
         "the paper's number beside another defence",
         "regen_lib/study/paper.py",
@@ -168,8 +188,8 @@ MUTATIONS = (
     Mutation(
         "the verdict's panels change places",
         f"{PLOTS}/defenses.py",
-        'enumerate(("worst", "white_box"))',
-        'enumerate(("white_box", "worst"))',
+        '"worst": "top-1, worst attack", "white_box"',
+        '"white_box": "top-1, worst attack", "worst"',
         (MAP,),
     ),
     Mutation("outputs of other code are taken", OUTPUTS, "if theirs != ours:", "if len(theirs) != len(ours):", TAKEN),
