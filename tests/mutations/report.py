@@ -3,7 +3,7 @@
 from tests.mutations.mutation import Mutation
 
 CLAIMS, BLOCKS, VERDICT, PAPER = "tests/test_claims.py", "tests/test_readme_blocks.py", "tests/test_verdict.py", "tests/test_paper.py"
-RIVALS = "tests/test_rivals.py::test_the_readmes_table_of_defenses_by_hand"
+RIVALS = "tests/test_rivals.py"
 MINUTES, SHEETS = "tests/test_minutes.py::test_the_readmes_minutes_with_and_without_the_rivals", "tests/test_sheets.py"
 FIGURES, MAP = "tests/test_figures.py", "tests/test_rivals.py::test_the_summary_figure_shows_every_defence_of_every_network_where_it_stands"
 REPORT, PLOTS = "regen_lib/study/report", "regen_lib/study/figures"
