@@ -12,7 +12,7 @@ from PIL import Image
 
 from regen_lib.core.errors import StudyError
 from regen_lib.study.__main__ import main
-from regen_lib.study.outputs import KEY, code, outputs_hash, small, write_outputs
+from regen_lib.study.outputs import KEY, PICTURE, code, outputs_hash, small, write_outputs, write_picture
 
 V4 = nbformat.v4
 
@@ -122,3 +122,14 @@ def test_a_picture_of_many_colours_is_made_small_once() -> None:
     once = small(base64.b64encode(raw.getvalue()).decode())
     assert small(once) == once
     assert len(once) < len(base64.b64encode(raw.getvalue()))
+
+
+def test_one_study_has_the_readmes_picture(tmp_path: Path) -> None:
+    study, figure, target = PICTURE
+    for folder in (tmp_path / study / figure, tmp_path / target):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    Image.radial_gradient("L").convert("RGBA").resize((1800, 900)).save(tmp_path / study / figure)
+    write_picture(tmp_path, "studies/another")
+    assert not (tmp_path / target).exists()
+    write_picture(tmp_path, study)
+    assert Image.open(tmp_path / target).size == (900, 450)

@@ -143,10 +143,12 @@ def check(_options: argparse.Namespace) -> int:
 
 def take_outputs(options: argparse.Namespace) -> int:
     """Put the outputs of executed notebooks into the study's."""
-    from regen_lib.study.outputs import write_outputs
+    from regen_lib.study.outputs import write_outputs, write_picture
 
     root = Path(load_params(PARAMS)["study"]["source"])
-    write_outputs(root / "notebooks", options.executed, Path(os.path.relpath(Path.cwd(), root)).as_posix())
+    study = Path(os.path.relpath(Path.cwd(), root)).as_posix()
+    write_outputs(root / "notebooks", options.executed, study)
+    write_picture(root, study)
     return 0
 
 

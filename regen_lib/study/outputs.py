@@ -20,11 +20,14 @@ import nbformat
 from PIL import Image
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.replacing import replace_bytes
 from regen_lib.core.source import plain
 from regen_lib.study.stage import replace
 
 KEY = "regen_lib"  # of a notebook's metadata
 WIDGET = "application/vnd.jupyter.widget-view+json"  # a progress bar
+PICTURE = ("studies/imagenette", "figures/fig1.png", "docs/static/photograph.jpg")  # the README's: photographs stay out of git, but for it
+WIDTH = 900  # of that, in pixels
 COLORS = 256  # of a picture: a palette takes a third of the bytes
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 PATH = re.compile(r"(?<![\w.~:/-])/(?:[\w.+-]+/)+(?=[\w.+-])")  # an absolute path's folders
@@ -44,6 +47,15 @@ def write_outputs(notebooks: Path, executed: Path, study: str) -> None:
             made[path] = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call]
     for path, text in made.items():
         replace(path, text)
+
+
+def write_picture(root: Path, study: str) -> None:
+    """The README's picture anew, small, where ``study`` is the one that has it."""
+    of, figure, target = PICTURE
+    if study == of:
+        made, picture = io.BytesIO(), Image.open(root / of / figure).convert("RGB")
+        picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS).save(made, "JPEG", quality=85)
+        replace_bytes(root / target, made.getvalue())
 
 
 def show(notebook: Any, copies: list[Any]) -> None:
