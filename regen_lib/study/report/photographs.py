@@ -10,7 +10,7 @@ from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 Tables = dict[str, pd.DataFrame]
 SPLITS = {"test": "the ten classes", "others": "other classes"}
 UNITS = {  # the sets of units that the ablation trains for this table, each for as long as the first
-    "units6": "trained a quarter as long",
+    "units6": "trained a sixth as long",
     "labels": "as that, towards the labels",
     "release": "as that, the release's 14 units",
     "images1500": "as that, on 1,500 photographs",
