@@ -1,8 +1,9 @@
-"""Would more effort change what white-box attackers reach? ``python -m benchmarks.patience``, after ``dvc repro secondary``.
+"""Would more effort change what attackers reach? ``python -m benchmarks.patience``, in a study's folder, after its ``repro``.
 
-Sec. 5.2.5: the attackers of Fig. 6 and Table 6 as params.yaml has them, and once more with several times their passes and patience
-(passes without gain that end an attack), against the study's own units. The same images are attacked; what they reach
-is judged on validation images that no attacker has. Writes ``benchmarks/results/patience.csv`` after each attack.
+The attacks as params.yaml has them, and once more with several times their passes, steps and patience (passes without gain that end an
+attack): against the undefended network one perturbation of each attack of Table 5, against a defence the white-box attackers of Fig. 6 and
+Table 6 (Sec. 5.2.5). The same images are attacked; what they reach is judged on validation images that no attacker has. Writes
+``benchmarks/results/patience.csv`` after each attack.
 """
 
 import argparse
@@ -25,23 +26,33 @@ from regen_lib.study.defended import load_defended
 from regen_lib.study.params import load_params
 
 KEYS = ("network", "defense", "attack", "effort")  # what names a row
+WORK = ("passes", "steps", "iterations", "patience")  # what an attack ends by
 TARGET = Path("benchmarks/results/patience.csv")
 
 
 def cases(params: Mapping[str, Any], defenses: Sequence[str], efforts: Sequence[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """KEYS and the attacker's row in params.yaml: Fig. 6's on its network, Table 6's on all; hardened units where there are some."""
-    spec = params["secondary"]
-    for name in params["study"]["networks"]:
-        banks = {**(spec["fig6"]["banks"] if name == spec["fig6_network"] else {}), **spec["white_box"]["banks"]}
-        for defense, attack, effort in product(defenses, banks, efforts):
-            if defense != "hardened" or name in spec["hardened"]:
+    """KEYS and the attacker's row in params.yaml, for every defence that a network has."""
+    for name, defense in product(params["study"]["networks"], defenses):
+        if defense != "hardened" or name in params["secondary"]["hardened"]:
+            banks = attackers(params, name, defense)
+            for attack, effort in product(banks, efforts):
                 yield dict(zip(KEYS, (name, defense, attack, effort), strict=True)), harder(banks[attack], effort)
 
 
+def attackers(params: Mapping[str, Any], name: str, defense: str) -> dict[str, dict[str, Any]]:
+    """Of the undefended network one perturbation of each attack; of a defence Fig. 6's attacker, on its network, and Table 6's."""
+    if defense == "undefended":
+        unseen_banks = {key: bank for spec in params["unseen"].values() for key, bank in spec["banks"].items()}
+        known = {"uap": params["uaps"]["banks"]["uap"], **unseen_banks}
+        return {attack: {**known[attack], "count": 1} for attack in ("uap", *params["generalization"]["attacks"])}
+    spec = params["secondary"]
+    return {**(spec["fig6"]["banks"] if name == spec["fig6_network"] else {}), **spec["white_box"]["banks"]}
+
+
 def harder(spec: Mapping[str, Any], effort: int) -> dict[str, Any]:
-    """The same attacker with ``effort`` times the passes and the patience."""
+    """The same attacker with ``effort`` times the work, as far as it has options of :data:`WORK`."""
     options = dict(spec["options"])
-    return {**spec, "options": {**options, **{key: effort * options[key] for key in ("passes", "patience")}}}
+    return {**spec, "options": {**options, **{key: effort * options[key] for key in WORK if options.get(key)}}}
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -64,10 +75,10 @@ def measure(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.patience", description="White-box attackers of the study, and the same with more passes and patience."
+        prog="python -m benchmarks.patience", description="Attackers of the study, and the same with more passes, steps and patience."
     )
     parser.add_argument("--defenses", nargs="+", default=["ours", "hardened"], help="what is attacked (default: ours hardened)")
-    parser.add_argument("--efforts", nargs="+", type=int, default=[1, 4], help="times the passes and the patience (default: 1 4)")
+    parser.add_argument("--efforts", nargs="+", type=int, default=[1, 4], help="times the work (default: 1 4)")
     return control(parser, measure, TARGET, arguments)
 
 

@@ -149,6 +149,29 @@ def patience(table: pd.DataFrame) -> str:
     return "\n".join([*lines, "", f"{tail}, {moved}; {table.machine.iloc[0]}."])
 
 
+FIRST = "as in the study"  # the row of each subject of variants.yaml that the others are held against
+
+
+def variants(table: pd.DataFrame) -> str:
+    """For each defence what one change does: means over networks, and on each the change of the restoration under unseen attacks."""
+    parts, keys = [], ["network", "seed"]
+    for about, rows in table.groupby("about", sort=False):
+        head = "clean top-1 | restoration, UAPs | restoration, unseen attacks | against the first row, by network"
+        lines = [f"| {about} | {head} | top-1, worst unseen | white-box | weights | training, CPU-s |", "|---" * 9 + "|"]
+        first = rows[rows.variant == FIRST].set_index(keys).unseen
+        for variant, part in rows.groupby("variant", sort=False):
+            mean, moved = part.mean(numeric_only=True), part.set_index(keys).unseen - first
+            shown = [f"{mean[key]:.3f}" for key in ("clean", "uaps")]
+            shown += [f"{mean.unseen:.3f} <sub>±{(mean.high - mean.low) / 2:.3f}</sub>"]
+            shown += [" · ".join(f"{value:+.3f}" for value in moved) if variant != FIRST else "", f"{mean.worst:.3f}"]
+            shown += ["" if pd.isna(mean.white_box) else f"{mean.white_box:.3f}", f"{mean.weights:,.0f}", f"{mean.cpu_seconds:.0f}"]
+            lines.append(f"| {' | '.join([str(variant), *shown])} |")
+        parts.append("\n".join(lines))
+    networks = ", ".join(TITLES[str(name)] for name in table.network.unique())
+    where = f"{networks}, {int(table.images.iloc[0]):,} validation images; networks of seed {', '.join(map(str, table.seed.unique()))}"
+    return "\n\n".join([*parts, f"{where}; ± is half of a 95 % interval over images, on one network; {table.machine.iloc[0]}."])
+
+
 def blocks() -> dict[str, str]:
     """Every block of :data:`PAGES`, from the tables in this folder."""
     params = load_params(Path("params.yaml"))

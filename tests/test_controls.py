@@ -98,6 +98,18 @@ def test_patient_attackers_are_the_studys_with_more_passes() -> None:
     assert banks["spgd"]["options"]["passes"] == 12
 
 
+def test_the_undefended_network_meets_one_perturbation_of_each_attack_with_more_work() -> None:
+    rows = {"uap": {"count": 5, "options": {"passes": 4}}, "spare": {"count": 5, "options": {"passes": 1}}}
+    unseen = {
+        "fff": {"fff": {"count": 5, "options": {"steps": 1000, "check": 100}}},
+        "s": {"singular": {"count": 5, "options": {"iterations": 30}}},
+    }
+    params = {"study": {"networks": ["a"]}, "secondary": {"hardened": []}, "uaps": {"banks": rows}}
+    params |= {"unseen": {stage: {"banks": banks} for stage, banks in unseen.items()}, "generalization": {"attacks": ["fff", "singular"]}}
+    made = [(keys["attack"], spec["count"], spec["options"]) for keys, spec in patient.cases(params, ["undefended"], [4])]
+    assert made == [("uap", 1, {"passes": 16}), ("fff", 1, {"steps": 4000, "check": 100}), ("singular", 1, {"iterations": 120})]
+
+
 def test_patient_attackers_are_judged_on_images_they_lack(network: nn.Module, images: Images) -> None:
     """The strongest restart on the attacker's images; the fooling ratio of the bank on others."""
     judges = patient.unseen(images, 16)
