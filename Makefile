@@ -103,7 +103,7 @@ notebooks: $(READY)  ## every notebook in order under nbval, on the smoke profil
 	rm -rf build/notebooks
 	$(ALIKE) python -m tests.recorded copies
 	REGEN_STAGE=notebooks $(ALIKE) python -m pytest -p tests.recorded --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
-		-p no:cacheprovider build/[0-9]*.ipynb
+		-p no:cacheprovider -rs tests/recorded.py build/[0-9]*.ipynb
 
 record: $(READY)  ## tests/notebooks anew, after a change that changes results
 	rm -rf build/notebooks

@@ -10,7 +10,7 @@ import yaml
 from benchmarks import gpu_sheet
 from regen_lib.study import paper
 from regen_lib.study.params import load_params
-from regen_lib.study.report.readme import write_pages
+from regen_lib.study.report.pages import write_pages
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 RESULTS, SAMPLE = Path("benchmarks/results"), Path("studies/imagenet_sample/metrics")
@@ -88,7 +88,7 @@ def cost(table: pd.DataFrame) -> str:
     return "\n".join([*head, *body, "", tail])
 
 
-MOVED = 0.05  # of a fooling ratio: what changes an answer
+MOVED = 0.02  # of a fooling ratio: what changes an answer
 
 
 def budget(table: pd.DataFrame) -> str:
@@ -145,7 +145,7 @@ def patience(table: pd.DataFrame) -> str:
     own, unseen = ((most[column][efforts[-1]] - most[column][efforts[0]]) for column in ("fooling_own", "fooling_ratio"))
     moved = f"{(unseen.abs() > MOVED).sum()} of {len(unseen)} by more than {MOVED:g}"
     gains = f"{own.mean():+.3f} in the mean and {own.max():+.3f} at most on own images, {unseen.mean():+.3f} and {unseen.max():+.3f}"
-    tail = f"{efforts[-1]:g} times the passes and the patience add {gains} on {int(table.images.iloc[0]):,} validation images"
+    tail = f"{efforts[-1]:g} times the work adds {gains} on {int(table.images.iloc[0]):,} validation images"
     return "\n".join([*lines, "", f"{tail}, {moved}; {table.machine.iloc[0]}."])
 
 

@@ -26,7 +26,7 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    *(f"extensions.{name}" for name in ("mathml", "signatures", "tables")),
+    *(f"extensions.{name}" for name in ("mathml", "models", "signatures", "tables")),
 ]
 templates_path = [str(HERE / "templates")]  # autosummary takes a relative one from the root
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from regen_lib.core.errors import StudyError
-from regen_lib.study.report import machine, readme
+from regen_lib.study.report import costs, machine
 from regen_lib.study.report.minutes import collect
 from regen_lib.study.stage import usage
 
@@ -58,6 +58,6 @@ def test_the_readmes_minutes_with_and_without_the_rivals(tmp_path: Path) -> None
     rows = [("units", 60.0), ("units", 120.0), ("rivals", 30.0), ("white_box_rivals", 90.0), ("comparison", 240.0), ("white_box", 30.0)]
     table = pd.DataFrame(rows, columns=["stage", "cpu_seconds"]).assign(peak_mb=1500.0, machine="a processor")
     table.to_csv(tmp_path / "minutes.csv", index=False)
-    text = readme.minutes(tmp_path)
+    text = costs.minutes(tmp_path)
     assert "comparison 240 · units 180 · white_box_rivals 90" in text
     assert "In all 9.5 CPU-minutes, 3.5 without rivals, white_box_rivals, comparison; peak memory 1.5 GB." in text

@@ -19,7 +19,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.evaluation.evaluate import COLUMNS
 from regen_lib.study.folder import prepare
 from regen_lib.study.params import load_params
-from regen_lib.study.report import readme
+from regen_lib.study.report import pages, readme, results
 from tests.pipeline import dependencies, smoke, stages
 from tests.repository import REPOSITORY
 
@@ -88,16 +88,16 @@ def test_pages_show_what_the_pipeline_wrote(folder: str) -> None:
     for page, parts in readme.PAGES[folder].items():
         text = (REPOSITORY / page).read_text()
         for part in parts:
-            assert readme.insert(text, part, blocks[part]) == text, f"{page}: {part}"
+            assert pages.insert(text, part, blocks[part]) == text, f"{page}: {part}"
     assert json.loads((study / "metrics/summary.json").read_text()) == readme.summary(study / "metrics")
 
 
 def test_report_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="once each"):
-        readme.insert("no markers", "results", "block")
+        pages.insert("no markers", "results", "block")
     with pytest.raises(StudyError, match=r"lacks banks, choices, clipping"):
         readme.render(tmp_path)
-    for name in readme.FILES:
+    for name in results.FILES:
         shutil.copy(REPOSITORY / f"metrics/{name}.csv", tmp_path)
     table = pd.read_csv(tmp_path / "table3.csv")
     table[table.defense != "ours"].to_csv(tmp_path / "table3.csv", index=False)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from regen_lib.core.errors import StudyError
-from regen_lib.study.report import readme, studies
+from regen_lib.study.report import costs, pages, readme, results, studies
 from tests.repository import REPOSITORY
 
 CELLS = {  # table, attack: xi, restoration of ours, the paper's
@@ -22,10 +22,10 @@ CELLS = {  # table, attack: xi, restoration of ours, the paper's
 @pytest.fixture
 def metrics(tmp_path: Path) -> Path:
     """Every file that the pages are made from; those that its results do not need are empty."""
-    for name in readme.FILES:
+    for name in results.FILES:
         pd.DataFrame({"attack": []}).to_csv(tmp_path / f"{name}.csv", index=False)
-    costs = pd.DataFrame([("caffenet", "ours", 7), ("vgg16", "ours", 9)], columns=["network", "defense", "parameters"])
-    costs.to_csv(tmp_path / "defense_costs.csv", index=False)
+    trained = pd.DataFrame([("caffenet", "ours", 7), ("vgg16", "ours", 9)], columns=["network", "defense", "parameters"])
+    trained.to_csv(tmp_path / "defense_costs.csv", index=False)
     rivalry = [
         {"network": network, "defense": defense, "attack": attack, "restoration": restored, "accuracy": known}
         for network in ("caffenet", "vgg16")
@@ -83,53 +83,53 @@ def test_an_experiment_has_metrics_and_leaves_the_pages_alone(metrics: Path, mon
 
 
 def test_a_cell_must_be_there_once(metrics: Path) -> None:
-    tables = readme.read(metrics)
-    assert readme.cell(tables, "table5", "vgg16", "spgd", "ours").restoration == pytest.approx(0.58)
+    tables = results.read(metrics)
+    assert results.cell(tables, "table5", "vgg16", "spgd", "ours").restoration == pytest.approx(0.58)
     doubled = {"table5": pd.concat([tables["table5"], tables["table5"]])}
     with pytest.raises(StudyError, match=r"table5\.csv has 2 rows for vgg16, spgd, ours"):
-        readme.cell(doubled, "table5", "vgg16", "spgd", "ours")
+        results.cell(doubled, "table5", "vgg16", "spgd", "ours")
 
 
 def test_a_block_replaces_what_stood_between_its_markers() -> None:
     begin, end = "<!-- results: written by `python -m regen_lib.study.report.readme` -->", "<!-- end of results -->"
-    assert readme.insert(f"before\n{begin}\nold\n{end}\nafter", "results", "new") == f"before\n{begin}\nnew\n{end}\nafter"
+    assert pages.insert(f"before\n{begin}\nold\n{end}\nafter", "results", "new") == f"before\n{begin}\nnew\n{end}\nafter"
     with pytest.raises(StudyError, match="once each"):
-        readme.insert(f"{begin}{begin}{end}", "results", "new")
+        pages.insert(f"{begin}{begin}{end}", "results", "new")
     with pytest.raises(StudyError, match="once each"):
-        readme.insert(f"{begin}{end}", "results", "new", writer="somebody.else")
+        pages.insert(f"{begin}{end}", "results", "new", writer="somebody.else")
 
 
 def test_each_page_gets_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     markers = "<!-- {0}: written by `python -m tests` -->\n<!-- end of {0} -->"
     Path("a.md").write_text("\n".join(["head", *map(markers.format, ("one", "two"))]))
-    readme.write_pages({"a.md": ("one", "two"), "missing.md": ("one",)}, {"one": "1", "two": "2"}, "tests")
+    pages.write_pages({"a.md": ("one", "two"), "missing.md": ("one",)}, {"one": "1", "two": "2"}, "tests")
     written = markers.replace("\n", "\n{1}\n")
     assert Path("a.md").read_text() == "\n".join(["head", written.format("one", 1), written.format("two", 2)])
     assert not Path("missing.md").exists()
     with pytest.raises(StudyError, match=r"a\.md: the page needs the lines '<!-- three"):
-        readme.write_pages({"a.md": ("three",)}, {"three": "3"}, "tests")
+        pages.write_pages({"a.md": ("three",)}, {"three": "3"}, "tests")
 
 
 def test_the_cost_in_a_line(tmp_path: Path) -> None:
-    assert readme.cost(tmp_path).startswith("Not measured yet")
+    assert costs.cost(tmp_path).startswith("Not measured yet")
     table = pd.DataFrame({"stage": ["a", "b"], "cpu_seconds": [90.0, 150.0], "peak_mb": [1500.0, 700.0], "machine": "a processor"})
     table.to_csv(tmp_path / "minutes.csv", index=False)
-    assert readme.cost(tmp_path) == "`make repro` took 4 CPU-minutes on a processor, and a stage at most 1.5 GB of memory."
+    assert costs.cost(tmp_path) == "`make repro` took 4 CPU-minutes on a processor, and a stage at most 1.5 GB of memory."
 
 
 def test_inference_is_joined_where_it_was_measured(metrics: Path) -> None:
-    assert readme.read(metrics)["defense_costs"].inference.isna().tolist() == [True, True]
+    assert results.read(metrics)["defense_costs"].inference.isna().tolist() == [True, True]
     pd.DataFrame([("vgg16", "ours", 3.0)], columns=["network", "defense", "inference"]).to_csv(metrics / "inference.csv", index=False)
-    costs = readme.read(metrics)["defense_costs"]
-    assert list(costs.parameters) == [7, 9]
-    assert costs.inference.fillna(-1).tolist() == [-1, 3.0]
+    table = results.read(metrics)["defense_costs"]
+    assert list(table.parameters) == [7, 9]
+    assert table.inference.fillna(-1).tolist() == [-1, 3.0]
 
 
 def test_every_study_has_its_row(tmp_path: Path) -> None:
     (tmp_path / "studies/mine/metrics").mkdir(parents=True)
     (tmp_path / "studies/mine/metrics/table1.csv").write_text("a\n1\n")
-    row = "study: {networks: [vgg16, squeezenet]}\nthreats: {inf: {norm: inf, xi: 12}, l2: {norm: 2, xi: 300}}\n"
+    row = "study: {networks: [vgg16, squeezenet]}\nimages: {source: some}\nthreats: {inf: {norm: inf, xi: 12}, l2: {norm: 2, xi: 300}}\n"
     (tmp_path / "params.yaml").write_text("# Grey images of\n# clothes. More.\n# And more.\n\n" + row)
     (tmp_path / "studies/mine/params.yaml").write_text("# Photographs: `make it`, at once. More.\n" + row)
     rows = studies.block(tmp_path).splitlines()

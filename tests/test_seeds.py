@@ -40,6 +40,15 @@ def test_what_all_seeds_have_is_gathered(tmp_path: Path) -> None:
     assert found.to_dict() == {(0, "ours"): 0.9, (0, "prn"): 0.95, (1, "ours"): 0.92, (1, "prn"): 0.93}
 
 
+def test_a_seed_that_ran_on_another_day_is_kept(tmp_path: Path) -> None:
+    """Of what was gathered before, the seeds whose folders are not given; a seed that ran again takes the place of what it was."""
+    first, second = study(tmp_path / "0", 0), study(tmp_path / "1", 1)
+    whole = seeds.gather([first, second])
+    whole.assign(restoration=whole.restoration.where(whole.seed > 0, 0.1)).to_csv(first / "metrics/seeds.csv", index=False)
+    again = seeds.gather([first])
+    assert again.round(4).equals(whole.round(4)[list(again)])
+
+
 def test_the_block_has_deviations_over_seeds_and_counts_who_is_ahead(tmp_path: Path) -> None:
     """Ours: .85 and .88, so .865 and a deviation of .03 / sqrt 2; PRN leads on both networks with seed 1, with seed 0 on the first."""
     lines = seeds.block(seeds.gather([study(tmp_path / "0", 0), study(tmp_path / "1", 1)])).splitlines()

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import sheets
 from benchmarks.sheets import budget, hardening, patience, speed
 from benchmarks.timing import row
-from regen_lib.study.report.readme import insert
+from regen_lib.study.report.pages import insert
 from tests.repository import REPOSITORY
 
 
@@ -57,7 +57,7 @@ def test_the_readmes_table_of_patience() -> None:
     assert lines[2] == "| VGG-16 | regeneration (ours) | UAP | 0.70 | 0.75 | 0.60 | 0.63 | 60 | 240 | 0.03 | 0.00 |"
     assert lines[3] == "| VGG-16 | ours, iterative training | SGA | 0.50 | 0.52 | 0.40 | 0.41 | 9 | 36 | 0.02 | 0.01 |"
     gains = "+0.035 in the mean and +0.050 at most on own images, +0.020 and +0.030 on 5,000 validation images"
-    assert lines[5] == f"4 times the passes and the patience add {gains}, 0 of 2 by more than 0.05; a processor."
+    assert lines[5] == f"4 times the work adds {gains}, 1 of 2 by more than 0.02; a processor."
 
 
 def test_pages_show_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:

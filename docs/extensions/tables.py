@@ -7,7 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pandas as pd
-import yaml
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -16,6 +15,7 @@ from sphinx.parsers import Parser
 from sphinx.util.docutils import SphinxDirective
 
 from regen_lib.study.report.comparison import comparison
+from regen_lib.study.report.studies import folders
 
 HEADS = {"clean": "clean top-1", "top1": "top-1", "defense": "defence", "xi": "ξ"}  # of the comparison
 CHOSEN = {"network": "", "attack": "mean, unseen", "study": "cifar10"}  # the columns with a choice above the table, and what it is at first
@@ -77,8 +77,7 @@ class Comparison(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The table."""
         root = Path(self.env.srcdir)
-        default = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["images"]["source"]
-        studies = {default: root / "metrics", **{path.parent.name: path for path in sorted(root.glob("studies/*/metrics"))}}
+        studies = {study: folder / "metrics" for study, folder in folders(root).items()}
         for path in (path for metrics in studies.values() for path in metrics.glob("*.csv")):
             self.env.note_dependency(path)
         rows = comparison(studies)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from regen_lib.core.storage import write_table
-from regen_lib.study.report.readme import insert
+from regen_lib.study.report.pages import insert
 from regen_lib.study.stage import replace
 from tests.faults.fault import HELD, Fault, Verdict
 from tests.repository import REPOSITORY

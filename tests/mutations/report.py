@@ -45,8 +45,8 @@ MUTATIONS = (
     ),
     Mutation("the README's interval has one end", f"{REPORT}/readme.py", "-{ours.ci_high:.3f}", "-{ours.ci_low:.3f}", (BLOCKS,)),
     Mutation("the README's percents of ten", f"{REPORT}/readme.py", "{100 * value:.1f}", "{10 * value:.1f}", (BLOCKS,)),
-    Mutation("minutes of a hundred seconds", f"{REPORT}/readme.py", "stages.sum() / 60, stages", "stages.sum() / 100, stages", (MINUTES,)),
-    Mutation("our minutes are the rivals'", f"{REPORT}/readme.py", "~stages.index.isin(RIVALRY)", "stages.index.isin(RIVALRY)", (MINUTES,)),
+    Mutation("minutes of a hundred seconds", f"{REPORT}/costs.py", "stages.sum() / 60, stages", "stages.sum() / 100, stages", (MINUTES,)),
+    Mutation("our minutes are the rivals'", f"{REPORT}/costs.py", "~stages.index.isin(RIVALRY)", "stages.index.isin(RIVALRY)", (MINUTES,)),
     Mutation("intervals of a mean add up", f"{REPORT}/defenses_table.py", "np.sqrt((half**2).sum())", "half.sum()", (RIVALS,)),
     Mutation(
         "another norm counts among the attacks", f"{REPORT}/defenses_table.py", 'MET = ("uap", "uap_l2")', 'MET = ("uap",)', (RIVALS,)

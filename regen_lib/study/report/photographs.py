@@ -4,6 +4,7 @@ import pandas as pd
 
 from regen_lib.study import paper
 from regen_lib.study.report.defenses_table import MET
+from regen_lib.study.report.results import cell
 from regen_lib.study.tables.masking import restored
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
@@ -46,9 +47,9 @@ def block(table: pd.DataFrame) -> str:
 def sentence(t: Tables) -> str:
     """The paper's own network on photographs: its UAPs, the units, the filters, with the paper's numbers beside them."""
     banks = t["banks"].set_index(["network", "bank"]).fooling_unseen
-    own, l2 = (row(t[table], attack) for table, attack in (("table2", "uap"), ("table3", "uap_l2")))
-    unseen = row(t["table5"], "mean_unseen")
-    lost = 100 * (row(t["table2"], "uap", "undefended").clean_accuracy - own.clean_accuracy)
+    shown = (("table2", "uap"), ("table3", "uap_l2"), ("table5", "mean_unseen"))
+    own, l2, unseen = (cell(t, table, NETWORK, attack, "ours") for table, attack in shown)
+    lost = 100 * (cell(t, "table2", NETWORK, "uap", "undefended").clean_accuracy - own.clean_accuracy)
     half = restored(t["fig3"][t["fig3"].network == NETWORK], 0.5).groupby("order").restored.mean()
     theirs = {name: paper.number(table, NETWORK, "ours", attack) for name, table, attack in (("own", "2", "uap"), ("l2", "3", "uap_l2"))}
     parts = [
@@ -59,8 +60,3 @@ def sentence(t: Tables) -> str:
         f"{half['ranked']:.2f} of what UAPs take, a random half {half['random']:.2f}.",
     ]
     return " ".join(parts)
-
-
-def row(table: pd.DataFrame, attack: str, defense: str = "ours") -> pd.Series:
-    """A cell of the network's."""
-    return table[(table.network == NETWORK) & (table.attack == attack) & (table.defense == defense)].iloc[0]

@@ -1,6 +1,6 @@
 """The same study with other seeds: what of its verdicts is luck. ``python -m regen_lib.study seeds FOLDER ...`` gathers them."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,9 +22,10 @@ KEYS = ["network", "defense"]
 NOT_RUN = "Not run yet with other seeds: `make seeds`."
 
 
-def gather(folders: Iterable[Path]) -> pd.DataFrame:
+def gather(folders: Sequence[Path]) -> pd.DataFrame:
     """One row a seed, network and defence with the :data:`MEASURES`, of what all the studies in ``folders`` have.
 
+    The first folder's metrics/seeds.csv, gathered before, adds the seeds that no other folder has: a seed may run on another day.
     :class:`StudyError` where a study has no comparison yet, or two have one seed.
     """
     parts: dict[int, pd.DataFrame] = {}
@@ -33,7 +34,9 @@ def gather(folders: Iterable[Path]) -> pd.DataFrame:
         if seed in parts:
             raise StudyError(f"{folder} has seed {seed}, as another folder has: give each a seed of its own")
         parts[seed] = measured(folder / "metrics").assign(seed=seed)
-    table = pd.concat(parts.values(), ignore_index=True)
+    if (before := folders[0] / "metrics/seeds.csv").is_file():
+        parts |= {int(str(seed)): rows for seed, rows in pd.read_csv(before).groupby("seed") if seed not in parts}
+    table = pd.concat([parts[seed] for seed in sorted(parts)], ignore_index=True)
     return table[table.groupby(KEYS).seed.transform("count") == len(parts)].reset_index(drop=True)
 
 

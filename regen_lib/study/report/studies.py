@@ -8,10 +8,16 @@ import yaml
 from regen_lib.study.titles import TITLES
 
 
+def folders(root: Path) -> dict[str, Path]:
+    """The study in ``root``, named by its images, and those in its folder ``studies``."""
+    images = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["images"]["source"]
+    return {images: root, **{path.parent.name: path.parent for path in sorted(root.glob("studies/*/params.yaml"))}}
+
+
 def block(root: Path) -> str:
     """The table of the study in ``root`` and of those in its folder ``studies``."""
     lines = ["| study | what it is of | networks | ξ | tables |", "|---|---|---|---|---|"]
-    for path in (root / "params.yaml", *sorted(root.glob("studies/*/params.yaml"))):
+    for path in (folder / "params.yaml" for folder in folders(root).values()):
         text = path.read_text(encoding="utf-8")
         params = yaml.safe_load(text)
         name = "the default" if path.parent == root else f"`{path.parent.name}`"
