@@ -68,6 +68,12 @@ def test_tables_are_tidy_and_complete(table: Path) -> None:
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=list(readme.PAGES))
+def test_the_lock_has_the_stages_of_the_pipeline_and_no_others(study: Path) -> None:
+    """DVC keeps the rows of stages that are no more."""
+    assert set(yaml.safe_load((study / "dvc.lock").read_text())["stages"]) == set(dependencies(study))
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=list(readme.PAGES))
 def test_no_cell_of_the_comparison_is_empty(study: Path) -> None:
     """Every network, every defence, every attack, white-box ones too; hardened units on the networks that have them."""
     params = load_params(study / "params.yaml")
