@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from regen_lib.study.report import claims
+from regen_lib.study.report import claims, claims_of_defenses, wording
 
 
 def frame(columns: str, *rows: tuple[Any, ...], **same: Any) -> pd.DataFrame:
@@ -28,6 +28,8 @@ def test_filters_first_layers_and_deeper() -> None:
         norms[2]
         == "Spearman 0.70 to 0.90 in first layers, -0.10 to 0.50 deeper; with the norms before training -0.20 to 0.10 in first layers"
     )
+    assert norms[3] == "holds"  # each at least .7
+    assert masking[3] == "partly"  # .85 in the mean
     assert masking[2].endswith("ranked 0.85 (lowest 0.70), random 0.50 (lowest 0.50), least vulnerable 0.05 (lowest 0.00)")
 
 
@@ -43,10 +45,11 @@ def test_perturbations_by_bank() -> None:
     )
     own, orthogonal, made = claims.of_perturbations({"banks": banks, "synthesis": synthesis})
     assert own[2] == (
-        "xi 60: means 0.81 to 0.90, weakest of each bank 0.802 to 0.850, on test images 0.70 to 0.80; xi 55: means 0.75 to 0.85, "
+        "xi 60: means 0.81 to 0.90, weakest of each bank 0.802 to 0.850, on test images 0.70 to 0.80<br>xi 55: means 0.75 to 0.85, "
         "weakest 0.710 to 0.800"
     )
-    assert orthogonal[2] == "largest inner product 0.30 to 0.50"
+    assert orthogonal[2:] == ("largest inner product 0.30 to 0.50", "does not")
+    assert (own[3], made[3]) == ("holds", "does not")
     assert made[2] == "median cosine with the nearest member 0.999 to 1.000, effective members 1.10 to 1.20, steps 4 to 11"
 
 
@@ -57,16 +60,26 @@ def test_units_on_clean_images_and_other_networks() -> None:
     table2 = frame(
         "network defense clean_accuracy", *[("a", "undefended", 0.9), ("a", "ours", 0.893), ("b", "undefended", 0.8), ("b", "ours", 0.805)]
     )
-    rows = [("ours", 90, 0.8), ("ours", 60, 0.97), ("undefended", 60, 0.1)]
-    table4 = frame("defense xi restoration", *rows, network="vgg16")
-    clean, foreign, strong = claims.of_units({"table1": table1, "table2": table2, "table4": table4})
-    assert clean[2] == "-0.5 to 0.7 points lost"
-    assert foreign[1:] == ("0.457 to 0.769 with units", "top-1 0.200 to 0.400 undefended, 0.700 to 0.800 with units")
+    rows = [("ours", 90, 0.8, 0.5), ("ours", 60, 0.97, 0.8), ("undefended", 60, 0.7, 0.3), ("undefended", 90, 0.6, 0.1)]
+    table4 = frame("defense xi restoration accuracy", *rows, network="vgg16", clean_accuracy=0.9)
+    costs = frame("network defense parameters", *[("a", "ours", 7), ("a", "adversarial_training", 70), ("b", "ours", 9)])
+    tables = {"table1": table1, "table2": table2, "table4": table4, "defense_costs": costs}
+    clean, foreign, strong, weights = claims.of_units(tables)
+    assert clean[2:] == ("-0.5 to 0.7 points lost", "holds")
+    assert foreign[1:] == ("0.457 to 0.769 with units", "top-1 0.200 to 0.400 undefended, 0.700 to 0.800 with units", "holds")
     assert strong == (
-        "restoration falls gently with xi (Table 4: 60 · 90)",
-        "CaffeNet 0.976 · 0.952 · 0.896 · 0.854",
-        "VGG-16 0.970 · 0.800",
+        "restoration falls gently with xi (Table 4: 60 · 90; undefended → with units)",
+        "CaffeNet 0.596 → 0.976 · 0.543 → 0.952 · 0.525 → 0.896 · 0.519 → 0.854",
+        "VGG-16 0.700 → 0.970 · 0.600 → 0.800",
+        "partly",  # at 90, .4 of the lost .8 come back
     )
+    assert weights[1:] == ("as little as 0.1", "0.10 of the network's", "holds")
+    assert claims.fewer_weights(costs[costs.defense == "ours"])[2:] == ("no network was trained whole", "")
+
+
+def test_a_claim_may_hold_on_some_networks() -> None:
+    assert [wording.on_networks(pd.Series(met)) for met in ([True, True], [True, False], [False, False])] == ["holds", "partly", "does not"]
+    assert wording.spread(pd.Series([0.501, 0.499])) == "0.50"
 
 
 def attack_tables() -> dict[str, pd.DataFrame]:
@@ -74,6 +87,7 @@ def attack_tables() -> dict[str, pd.DataFrame]:
         "network bank fooling_unseen",
         *[("vgg16", "uap", 0.8), ("vgg_f", "uap", 0.9), ("vgg16", "gd_uap_data", 0.5), ("vgg_f", "gd_uap_data", 0.4)],
         *[("vgg16", "random_signs", 0.3), ("vgg_f", "random_signs", 0.45)],
+        xi=20.0,
     )
     margins = frame(
         "network attack xi margin",
@@ -89,23 +103,27 @@ def attack_tables() -> dict[str, pd.DataFrame]:
         "network attack excitation fooling",
         *[("vgg_f", "gd_uap_data", 0.94, 0.4), ("vgg_f", "uap", -0.17, 0.9), ("vgg_f", "random_signs", -0.06, 0.45)],
         *[("vgg16", "gd_uap_data", 9.0, 0.5), ("vgg16", "uap", 9.0, 0.8), ("vgg16", "random_signs", 9.0, 0.3)],
+        xi=60,
     )
     return {"unseen": unseen, "margins": margins, "costs": costs, "excitation": excitation}
 
 
 def test_attacks_above_their_control_and_within_uaps_work() -> None:
     strong, equal, energy = claims.of_attacks(attack_tables())
-    assert "above random signs at xi 60" in strong[0]
-    assert strong[2] == "UAP 0.80 (+0.45, +0.45); G-UAP, data 0.40 (-0.05, +0.05)"
-    assert equal[2] == "UAP 0.80 to 0.90 (+0.00); SGA 0.80 to 0.85 (-0.10)"
-    assert energy[0].startswith("G-UAP raises the energy of activations; that is not what fools VGG-F")
-    assert energy[2] == "G-UAP, data +0.94 nats, fools 0.40; UAP -0.17 nats, fools 0.90; random signs -0.06 nats, fools 0.45"
+    assert strong[0].endswith("at xi 20; above random signs there, and at the best xi up to 60)")
+    assert strong[2] == "UAP 0.80 (+0.45, +0.45)<br>G-UAP, data 0.40 (-0.05, +0.05)"
+    assert equal[2] == "UAP 0.80 to 0.90 (+0.00)<br>SGA 0.80 to 0.85 (-0.10)"
+    assert energy[0].endswith("beside what fools (VGG-F, xi 60)")
+    gains = ("G-UAP, data +0.94 nats a convolution, fools 0.40", "UAP -0.17 nats a convolution, fools 0.90")
+    assert energy[2] == "<br>".join([*gains, "random signs -0.06 nats a convolution, fools 0.45"])
 
 
 def test_unseen_attacks_before_and_after_hardening() -> None:
     rows = [("fff", "a", "undefended", 0.6), ("fff", "a", "ours", 0.8), ("fff", "b", "undefended", 0.7), ("fff", "b", "ours", 0.9)]
-    others = [(attack, n, d, 0.1) for attack in ("random_signs", "mean_unseen") for n in ("a", "b") for d in ("undefended", "ours")]
-    table5 = frame("attack network defense restoration", *rows, *others)
+    others = [("random_signs", n, d, 0.1) for n in ("a", "b") for d in ("undefended", "ours")]
+    others += [("mean_unseen", n, d, v) for n, lift in (("a", 0.0), ("b", 0.02)) for d, v in (("undefended", 0.65 + lift), ("ours", 0.85))]
+    table5 = frame("attack network defense restoration", *rows, *others, clean_accuracy=0.9)
+    table5["accuracy"] = table5.defense.map({"undefended": 0.5, "ours": 0.88})
     hardened = frame(
         "network attack defense restoration",
         *[("vgg16", "fff", "ours", 0.7), ("vgg16", "nag", "ours", 0.9), ("vgg16", "mean_unseen", "ours", 0.8)],
@@ -113,7 +131,11 @@ def test_unseen_attacks_before_and_after_hardening() -> None:
     )
     unseen = frame("network bank span_train", *[(n, bank, 0.1) for n in ("a", "b") for bank in ("fff", "random_signs")])
     held, again, _ = claims.of_unseen({"table5": table5, "hardened": hardened, "unseen": unseen})
-    assert held[1:] == ("0.640 to 0.815 undefended, 0.840 to 0.976 with units", "FFF 0.65 → 0.85 (lowest 0.80)")
+    assert held[1] == "0.640 to 0.815 undefended, 0.840 to 0.976 with units"
+    assert held[2:] == (
+        "mean over the attacks 0.65 to 0.67 undefended, 0.85 with units<br>at worst 0.80 (FFF, a; undefended 0.60)",
+        "holds",  # .38 of .4 come back
+    )
     assert again[2] == "VGG-16 mean 0.80 → 0.85, lowest 0.70 → 0.75"
 
 
@@ -124,7 +146,7 @@ def test_restoration_against_the_energy_in_the_span() -> None:
     restored = {"a": {"uap": 0.9, "nag": 0.8, "gap": 0.7}, "b": {"uap": 0.7, "nag": 0.8, "gap": 0.9}}
     rows = [(n, attack, "ours", value) for n, values in restored.items() for attack, value in values.items()]
     rows += [("a", "uap", "undefended", 0.1), ("a", "random_signs", "ours", 0.99), ("b", "random_signs", "ours", 0.99)]
-    found = claims.in_the_span({"unseen": unseen, "table5": frame("network attack defense restoration", *rows)})
+    found = claims_of_defenses.in_the_span({"unseen": unseen, "table5": frame("network attack defense restoration", *rows)})
     assert found[2] == "share of the energy there 0.10 to 0.30; Spearman's correlation with restoration, by network, -1.00 to 1.00"
 
 
@@ -137,9 +159,9 @@ def test_clipping_moves_defences() -> None:
         rows = [(n, "mean_unseen", d, value) for n in ("a", "b") for d, value in values.items()]
         return frame("network attack defense restoration", *rows, ("a", "mean_unseen", "hardened", 0.99), ("a", "uap", "ours", 0.0))
 
-    found = claims.clipped({"defenses": table(not_clipped), "clipped": table(after)})
+    found = claims_of_defenses.clipped({"defenses": table(not_clipped), "clipped": table(after)})
     assert found == "clipped, +0.000 to +0.050; places that change: regeneration (ours) 1 → 2, PRN 2 → 1"
-    assert claims.clipped({"defenses": table(after), "clipped": table(after)}) == "clipped, +0.000 to +0.000; no place changes"
+    assert claims_of_defenses.clipped({"defenses": table(after), "clipped": table(after)}) == "clipped, +0.000; no place changes"
 
 
 def test_attackers_who_know_the_units() -> None:
@@ -154,13 +176,13 @@ def test_attackers_who_know_the_units() -> None:
     white, uap = claims.of_attackers({"table6": frame(columns, *rows), "fig6_test": fig6})
     assert white[1] == "hardened ResNet-152 under sPGD: top-1 0.731 of 0.790"
     assert white[2] == (
-        "sPGD: undefended 0.90 to 0.95, with units 0.60 to 0.80, hardened 0.70 to 0.75; "
-        "hardened ResNet-152 under sPGD: top-1 0.250 of 0.880; passes 7 to 31, their second half gained at most 0.10"
+        "sPGD: undefended 0.90 to 0.95, with units 0.60 to 0.80, hardened 0.70 to 0.75<br>"
+        "hardened ResNet-152 under sPGD: top-1 0.250 of 0.880<br>passes 7 to 31, their second half gained at most 0.10"
     )
+    assert white[3] == "does not"  # .25 of .88, the paper's .731 of .790
     assert uap[1] == "hardened 0.42, PRN 0.87"
-    assert uap[2] == (
-        "undefended 0.85 (0.75), with units 0.75 (0.63), hardened 0.43 (0.30), PRN 0.44 (0.40); hardened loses 2.0 points of clean top-1"
-    )
+    reached = "undefended 0.85 (0.75)<br>with units 0.75 (0.63)<br>hardened 0.43 (0.30)<br>PRN 0.44 (0.40)"
+    assert uap[2:] == (f"{reached}<br>hardened loses 2.0 points of clean top-1", "holds")
 
 
 def test_rivals_on_their_home_ground() -> None:
@@ -172,10 +194,10 @@ def test_rivals_on_their_home_ground() -> None:
         ("PGD top-1", "undefended", 0.05),
         ("lowest draw", "pixel_deflection", 0.2),
     )
-    ((_, _, text),) = claims.of_home_ground({"defenses": table, "home": home})
+    ((_, _, text, _),) = claims.of_home_ground({"defenses": table, "home": home})
     assert text == (
-        "PRN restoration under UAPs 0.90 to 0.95; HGD restoration under UAPs 0.97 to 0.97; undefended, PGD top-1 0.05 to 0.05; "
-        "PRN+det, UAP images found 0.90 to 1.00; Pixel Deflection, lowest draw under UAPs 0.20 to 0.20"
+        "PRN restoration under UAPs 0.90 to 0.95<br>HGD restoration under UAPs 0.97<br>undefended, PGD top-1 0.05<br>"
+        "PRN+det, UAP images found 0.90 to 1.00<br>Pixel Deflection, lowest draw under UAPs 0.20"
     )
 
 
@@ -200,32 +222,35 @@ def test_choices_of_the_units() -> None:
     same = frame("network attack defense restoration", ("a", "mean_unseen", "ours", 0.9), ("a", "mean_unseen", "undefended", 0.5))
     tables = {"figS2": fig_s2, "clipping": clipping, "choices": choices, "defenses": same, "clipped": same}
     units, ratio, clip, _, training = claims.of_choices(tables)
-    assert units[2] == "under UAPs 0.500 · 0.900; under unseen attacks 0.600 · 0.700"
-    assert ratio[2] == "under UAPs 0.800 · 0.910; under unseen attacks 0.650"
+    assert units[2:] == ("under UAPs 0.500 · 0.900<br>under unseen attacks 0.600 · 0.700", "holds")
+    assert ratio[2:] == ("under UAPs 0.800 · 0.910<br>under unseen attacks 0.650", "holds")
     assert "(VGG-16, 0.25 · 0.5 of them)" in ratio[0]
     assert clip[2] == "mean top-1 under UAP: undefended 0.150, clipped 0.350; ours 0.850, clipped 0.750"
     assert training[2] == (
-        "as here 2.0, 0.900; D = N 3.0, 0.910; last convolution from He 4.0, 0.920; half of the images perturbed 5.0, 0.930; "
+        "as here 2.0, 0.900<br>D = N 3.0, 0.910<br>last convolution from He 4.0, 0.920<br>half of the images perturbed 5.0, 0.930<br>"
         "rate in the paper's drops 6.0, 0.940"
     )
 
 
 def test_findings_are_rows_with_their_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = ([("claim 0", "paper", "here"), ("claim 1", "paper", "here")], ("05_evaluation table2", "00c_attacks fig2 fig3"))
+    first = ([("claim 0", "paper", "here", ""), ("claim 1", "paper", "here", "holds")], ("05_evaluation table2", "00c_attacks fig2 fig3"))
     monkeypatch.setattr(claims, "PARTS", [(lambda _tables: first[0], first[1])])
     lines = claims.findings({}, "studies/small/metrics").splitlines()
-    assert lines[:2] == ["| claim | paper | here | evidence |", "|---|---|---|---|"]
-    assert lines[2] == "| claim 0 | paper | here | [05](../notebooks/05_evaluation.ipynb) · [table2](../studies/small/metrics/table2.csv) |"
+    assert lines[:2] == ["| claim | verdict | paper | here | evidence |", "|---|---|---|---|---|"]
+    assert (
+        lines[2] == "| claim 0 |  | paper | here | [05](../notebooks/05_evaluation.ipynb) · [table2](../studies/small/metrics/table2.csv) |"
+    )
+    assert lines[3].startswith("| claim 1 | **holds** | paper |")
     assert lines[3].endswith(
         "| [00c](../notebooks/00c_attacks.ipynb) · [fig2](../studies/small/metrics/fig2.csv) · [fig3](../studies/small/metrics/fig3.csv) |"
     )
 
 
 def test_no_part_of_the_claims_is_left_out() -> None:
-    assert [part.__name__ for part, _ in claims.PARTS] == [name for name in vars(claims) if name.startswith("of_")]
+    assert {part.__name__ for part, _ in claims.PARTS} == {name for name in vars(claims) if name.startswith("of_")}
 
 
 def test_a_claim_without_evidence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "PARTS", [(lambda _tables: [("claim", "paper", "here")] * 2, ("05_evaluation table2",))])
+    monkeypatch.setattr(claims, "PARTS", [(lambda _tables: [("claim", "paper", "here", "")] * 2, ("05_evaluation table2",))])
     with pytest.raises(ValueError, match="shorter"):
         claims.findings({}, "metrics")

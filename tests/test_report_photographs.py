@@ -29,12 +29,12 @@ def test_the_ten_classes_and_the_others_stand_in_one_row() -> None:
     assert lines[-1].endswith("300 of the ten classes and 200 of other classes, none of which an attack or a unit has seen.")
 
 
-def table(attack: str, **ours: Any) -> pd.DataFrame:
-    """GoogLeNet's rows and another network's, which have no part."""
-    undefended = {"clean_accuracy": 0.75, "restoration": 0.4, "xi": 10.0}
-    rows = [{"network": "googlenet", "defense": "ours", **ours}, {"network": "googlenet", "defense": "undefended", **undefended}]
-    rows += [{**row, "network": "squeezenet", "clean_accuracy": 0.1, "restoration": 0.1} for row in rows]
-    return pd.DataFrame(rows).assign(attack=attack)
+def table(attack: str, clean: float = 0.735, bare: float = 0.25, ours: float = 0.65) -> pd.DataFrame:
+    """Both networks under an attack: top-1 without and with units; SqueezeNet's units gain nothing."""
+    rows = [("googlenet", "undefended", 0.75, bare, 0.5), ("googlenet", "ours", clean, ours, 0.1)]
+    rows += [("squeezenet", "undefended", 0.6, 0.2, 0.6), ("squeezenet", "ours", 0.6, 0.2, 0.6)]
+    made = pd.DataFrame(rows, columns=["network", "defense", "clean_accuracy", "accuracy", "fooling_ratio"])
+    return made.assign(attack=attack, restoration=made.accuracy, ci_low=0.6, ci_high=0.7, images=150, xi=10.0)
 
 
 def test_the_readmes_sentence_is_of_the_papers_own_network() -> None:
@@ -44,15 +44,20 @@ def test_the_readmes_sentence_is_of_the_papers_own_network() -> None:
         for order, half in (("ranked", 0.7), ("random", 0.5), ("reversed", 0.3))
         for fraction, accuracy in ((0.0, 0.25), (0.5, half + lift / 10), (1.0, 0.75))
     ]
+    weak = table("sga", bare=0.74, ours=0.1).assign(fooling_ratio=0.01)
+    signs = table("random_signs", bare=0.7, ours=0.7).assign(fooling_ratio=0.05)
+    unseen = [table("nag", ours=0.45), table("gap", ours=0.55), weak, signs, table("mean_unseen")]
     said = photographs.sentence(
         {
             "banks": pd.DataFrame([("googlenet", "uap", 0.71), ("squeezenet", "uap", 0.9)], columns=["network", "bank", "fooling_unseen"]),
-            "table2": table("uap", clean_accuracy=0.735, restoration=0.951, xi=10.0),
-            "table3": table("uap_l2", clean_accuracy=0.735, restoration=0.902, xi=2000.0),
-            "table5": table("mean_unseen", clean_accuracy=0.735, restoration=0.888, xi=10.0),
+            "table2": table("uap"),
+            "table5": pd.concat(unseen, ignore_index=True),
             "fig3": pd.DataFrame(masked),
         }
     )
     assert "UAPs at ξ = 10 fool 0.71 of photographs" in said
-    assert "units restore 0.951 (the paper: 0.970), under l2 0.902 (0.912), in the mean over unseen attacks 0.888, at 1.5 points" in said
-    assert said.endswith("gives back 0.90 of what UAPs take, a random half 0.50.")  # (.7 - .25) and (.5 - .25) of .75 - .25
+    assert "units bring 0.80 of the lost top-1 back, at 1.5 points on clean images" in said  # .65 - .25 of .75 - .25
+    assert "(restoration 0.250 → 0.650, 0.600 to 0.700, on 150 photographs; the paper: 0.691 → 0.970)" in said
+    assert "0.50 comes back, in the mean over the 2 of 3 that fool more than random signs" in said  # .2 and .3 of .5
+    assert "gives back 0.90 of what UAPs take, a random half 0.50." in said  # (.7 - .25) and (.5 - .25) of .75 - .25
+    assert said.endswith("SqueezeNet's units bring 0.00 of the lost top-1 back, without loss on clean images.")

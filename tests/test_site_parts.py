@@ -44,6 +44,7 @@ def test_the_comparison_by_hand(tmp_path: Path) -> None:
     assert list(rows.restoration_interval) == ["0.123-0.568"] * 3 + [""]
     assert list(rows.top1_interval) == [""] * 3 + ["0.123-0.568"]
     assert set(rows.clean) == {0.9}
+    assert set(rows.of) == {"test"}
     assert set(rows.top1) == {0.4}
 
 

@@ -17,8 +17,9 @@ from sphinx.util.docutils import SphinxDirective
 from regen_lib.study.report.comparison import comparison
 from regen_lib.study.report.studies import folders
 
-HEADS = {"clean": "clean top-1", "top1": "top-1", "defense": "defence", "xi": "ξ"}  # of the comparison
-CHOSEN = {"network": "", "attack": "mean, unseen", "study": "cifar10"}  # the columns with a choice above the table, and what it is at first
+# of the comparison
+HEADS = {"clean": "clean top-1", "top1": "top-1", "defense": "defence", "xi": "ξ", "of": "images of", "images": "how many"}
+CHOSEN = {"network": "", "attack": "mean, unseen", "study": "cifar10", "images of": ""}  # columns with a choice, and what it is at first
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

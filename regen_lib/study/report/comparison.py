@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
+from regen_lib.study.report.names import ATTACK_TITLES, DEFENSE_TITLES, TITLES
+from regen_lib.study.report.photographs import UNITS
 
 WHITE_BOX = "white-box "
 SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {  # pattern of a file's name: what of its rows belongs here
@@ -13,7 +14,11 @@ SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {  # pattern of a f
     "table6_defenses": lambda rows: rows.assign(attack=WHITE_BOX + rows.attack),
     "real_images*": lambda rows: rows,
 }
-COLUMNS = ("defense", "network", "restoration", "top1", "clean", "attack", "study", "xi", "images", "restoration_interval", "top1_interval")
+COLUMNS = (
+    *("defense", "network", "restoration", "top1", "clean", "attack", "study", "of", "xi", "images"),
+    *("restoration_interval", "top1_interval"),
+)
+SPLITS = {"test": "test", "others": "other classes"}  # images of a table that has several kinds
 
 
 def comparison(studies: dict[str, Path]) -> pd.DataFrame:
@@ -29,9 +34,10 @@ def comparison(studies: dict[str, Path]) -> pd.DataFrame:
     ]
     rows = pd.concat(parts, ignore_index=True)
     rows = rows.assign(
+        of=rows.get("shown", pd.Series(index=rows.index, dtype=object)).fillna("test").map(SPLITS),
         network=rows.network.map(lambda name: TITLES[name]),
         attack=rows.attack.map(attack_title),
-        defense=rows.defense.map(lambda name: DEFENSE_TITLES[name]),
+        defense=rows.defense.map(lambda name: f"ours, {UNITS[name]}" if name in UNITS else DEFENSE_TITLES[name]),
         clean=rows.clean_accuracy,
         top1=rows.accuracy,
         top1_interval=interval(rows, "accuracy"),

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from regen_lib.defenses import UNITS
+from regen_lib.study.report.names import DEFENSE_TITLES
 from regen_lib.study.tables.verdict import on_every_network, verdict
-from regen_lib.study.titles import DEFENSE_TITLES
 
 MET = ("uap", "uap_l2")  # the attack that every trained defence met, also under another norm
 NO_ATTACK = ("random_signs", "mean_unseen")  # the control, the mean itself
@@ -72,7 +72,10 @@ def block(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: 
         "worst": "worst attack",
         "white_box": "white-box",
     }
-    return "\n".join([*lines, "", f"Leading, by {'; by '.join(leaders(means[key], title) for key, title in names.items())}."])
+    images = int(tables["defenses"].images.iloc[0])
+    few = f"{images:,} test images an attack; ± is half of a 95 % interval, and what lies closer together is not told apart."
+    best = "; by ".join(leaders(means[key], title) for key, title in names.items())
+    return "\n".join([*lines, "", f"{few} The first three, by {best}."])
 
 
 def ranked(values: pd.Series) -> pd.Series:

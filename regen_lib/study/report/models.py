@@ -9,8 +9,8 @@ import yaml
 
 from regen_lib.study.pack.cards import KINDS
 from regen_lib.study.params import load_params
+from regen_lib.study.report.names import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 from regen_lib.study.report.seeds import measured
-from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 COLUMNS = ("kind", "study", "network", "what", "clean", "uaps", "unseen", "fooling", "files", "size", "md5", "path")
 ATTACKS = {

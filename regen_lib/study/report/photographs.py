@@ -1,12 +1,15 @@
 """What the study of photographs says: on the classes that its units have seen and on others, and in a sentence for the README."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from regen_lib.study import paper
 from regen_lib.study.report.defenses_table import MET
+from regen_lib.study.report.names import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 from regen_lib.study.report.results import cell
+from regen_lib.study.report.verdicts import returned
 from regen_lib.study.tables.masking import restored
-from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 Tables = dict[str, pd.DataFrame]
 SPLITS = {"test": "the ten classes", "others": "other classes"}
@@ -45,18 +48,41 @@ def block(table: pd.DataFrame) -> str:
 
 
 def sentence(t: Tables) -> str:
-    """The paper's own network on photographs: its UAPs, the units, the filters, with the paper's numbers beside them."""
-    banks = t["banks"].set_index(["network", "bank"]).fooling_unseen
-    shown = (("table2", "uap"), ("table3", "uap_l2"), ("table5", "mean_unseen"))
-    own, l2, unseen = (cell(t, table, NETWORK, attack, "ours") for table, attack in shown)
-    lost = 100 * (cell(t, "table2", NETWORK, "uap", "undefended").clean_accuracy - own.clean_accuracy)
+    """The paper's own network on photographs, with its numbers beside these: its UAPs, the units, the filters; then the other networks."""
+    fools = t["banks"].set_index(["network", "bank"]).fooling_unseen[NETWORK, "uap"]
+    before, own = (cell(t, "table2", NETWORK, "uap", defense) for defense in ("undefended", "ours"))
+    theirs = [paper.number("2", NETWORK, defense, "uap") for defense in ("undefended", "ours")]
     half = restored(t["fig3"][t["fig3"].network == NETWORK], 0.5).groupby("order").restored.mean()
-    theirs = {name: paper.number(table, NETWORK, "ours", attack) for name, table, attack in (("own", "2", "uap"), ("l2", "3", "uap_l2"))}
+    strong, known = stronger_than_signs(t["table5"], NETWORK)
+    unseen = returned_under(t["table5"], NETWORK, strong)
+    span = f"{own.ci_low:.3f} to {own.ci_high:.3f}, on {int(own.images)} photographs"
     parts = [
-        f"On ImageNet photographs, the paper's own {TITLES[NETWORK]} with its published weights: UAPs at ξ = {own.xi:g} fool",
-        f"{banks[NETWORK, 'uap']:.2f} of photographs they were not made from; units restore {own.restoration:.3f} (the paper:",
-        f"{theirs['own']:.3f}), under l2 {l2.restoration:.3f} ({theirs['l2']:.3f}), in the mean over unseen attacks",
-        f"{unseen.restoration:.3f}, at {lost:.1f} points of clean top-1. The top half of its first layer's filters gives back",
-        f"{half['ranked']:.2f} of what UAPs take, a random half {half['random']:.2f}.",
+        f"On ImageNet photographs, the paper's own {TITLES[NETWORK]} with its published weights: UAPs at ξ = {own.xi:g} fool {fools:.2f}",
+        f"of photographs they were not made from, and units bring {back(t, NETWORK)} (restoration {before.restoration:.3f} →",
+        f"{own.restoration:.3f}, {span}; the paper: {theirs[0]:.3f} → {theirs[1]:.3f}). Under unseen attacks {unseen:.2f} comes back, in",
+        f"the mean over the {len(strong)} of {known} that fool more than random signs. The top half of the first layer's filters gives",
+        f"back {half['ranked']:.2f} of what UAPs take, a random half {half['random']:.2f}.",
     ]
-    return " ".join(parts)
+    others = [str(name) for name in t["table2"].network.unique() if name != NETWORK]
+    return " ".join([*parts, *(f"{TITLES[name]}'s units bring {back(t, name)}." for name in others)])
+
+
+def back(t: Tables, network: str) -> str:
+    """What units give back of a network's top-1 under its UAPs, and what they cost."""
+    bare, ours = (cell(t, "table2", network, "uap", defense).clean_accuracy for defense in ("undefended", "ours"))
+    share, points = returned_under(t["table2"], network, ["uap"]), f"{100 * abs(bare - ours):.1f}"
+    cost = "without loss" if points == "0.0" else f"{'at' if ours < bare else 'with a gain of'} {points} points"
+    return f"{share:.2f} of the lost top-1 back, {cost} on clean images"
+
+
+def returned_under(table: pd.DataFrame, network: str, attacks: Sequence[str]) -> float:
+    """The share of a network's lost top-1 that units bring back, mean over the attacks."""
+    rows = table[table.network == network]
+    return sum(returned(rows[rows.attack == attack], "ours") for attack in attacks) / len(attacks)
+
+
+def stronger_than_signs(table5: pd.DataFrame, network: str) -> tuple[list[str], int]:
+    """The unseen attacks that fool the undefended network more than random signs of the same xi do, and how many were tried."""
+    fooling = table5[(table5.network == network) & (table5.defense == "undefended")].set_index("attack").fooling_ratio
+    tried = fooling.drop(["random_signs", "mean_unseen"])
+    return [str(name) for name in tried.index[tried > fooling["random_signs"]]], len(tried)

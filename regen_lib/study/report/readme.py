@@ -16,12 +16,12 @@ import pandas as pd
 from regen_lib.core.errors import StudyError
 from regen_lib.core.storage import write_bytes
 from regen_lib.study.params import load_params
-from regen_lib.study.report import defenses_table, photographs, seeds, studies, verdicts
+from regen_lib.study.report import defenses_table, glossary, photographs, seeds, studies, verdicts
 from regen_lib.study.report.claims import findings
 from regen_lib.study.report.costs import cost, minutes, read_minutes
+from regen_lib.study.report.names import TITLES
 from regen_lib.study.report.pages import write_pages
 from regen_lib.study.report.results import cell, read
-from regen_lib.study.titles import TITLES
 
 PAGES = {  # the blocks that each page has from a study, by the study's folder
     ".": {
@@ -29,6 +29,7 @@ PAGES = {  # the blocks that each page has from a study, by the study's folder
         "docs/fashion-mnist.md": ("results", "findings", "defenses"),
         "docs/costs.md": ("minutes",),
         "docs/reading.md": ("studies",),
+        "docs/names.md": ("attacks", "rivals"),
     },
     "studies/cifar10": {
         "README.md": ("verdicts",),
@@ -68,27 +69,36 @@ def network_line(tables: dict[str, pd.DataFrame], network: str) -> str:
     top1 = f"{percent(before.accuracy)} → **{percent(after.accuracy)}**"
     parts = [TITLES[network], clean, top1]
     for table, attack in shown(tables).values():
-        ours = cell(tables, table, network, attack, "ours")
-        interval = f"**{ours.restoration:.3f}** <sub>{ours.ci_low:.3f}-{ours.ci_high:.3f}</sub>"
-        parts.append(interval + ("" if pd.isna(ours.paper) else f" · {ours.paper:.3f}"))
+        bare, ours = (cell(tables, table, network, attack, defense) for defense in ("undefended", "ours"))
+        interval = f"{bare.restoration:.3f} → **{ours.restoration:.3f}** <sub>{ours.ci_low:.3f}-{ours.ci_high:.3f}</sub>"
+        parts.append(interval + ("" if pd.isna(ours.paper) else f" · {bare.paper:.3f} → {ours.paper:.3f}"))
     return "| " + " | ".join(parts) + " |"
 
 
 def render(metrics: Path) -> str:
     """The results: a table with one row per network."""
     tables = read(metrics)
-    images = int(tables["table2"].images.iloc[0])
     columns = shown(tables)
     xi = {name: f"{tables[table].xi[tables[table].attack == attack].iloc[0]:g}" for name, (table, attack) in columns.items()}
     head = ["network", "clean top-1, %", f"top-1 under UAP (ξ = {xi['UAP']}), %"]
     head += [f"{name} (ξ = {xi[name]})" for name in columns]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += [network_line(tables, network) for network in tables["table2"].network.unique()]
+    bare = tables["table2"][(tables["table2"].attack == "uap") & (tables["table2"].defense == "undefended")].fooling_ratio
     note = (
-        "\nArrows: undefended → with units. The last columns give the **restoration accuracy** (Eq. 9) of our defence and its 95 %"
-        f" interval; the number after the dot is the paper's, on ImageNet. {images:,} test images, one perturbation each, not clipped."
+        "\nArrows: undefended → with units. The last columns give the **restoration accuracy** (Eq. 9) and our defence's 95 % interval; the"
+        f" numbers after the dot are the paper's, on ImageNet. UAPs fool {bare.min():.2f} to {bare.max():.2f} of these images, the paper's"
+        f" at least 0.8. {counted(tables, columns)}, one perturbation each, not clipped."
     )
     return "\n".join([*lines, note])
+
+
+def counted(tables: dict[str, pd.DataFrame], columns: Columns) -> str:
+    """How many test images the columns are of."""
+    images = {name: int(tables[table].images.iloc[0]) for name, (table, _) in columns.items()}
+    if len(set(images.values())) == 1:
+        return f"{next(iter(images.values())):,} test images"
+    return "Test images: " + ", ".join(f"{name} {count:,}" for name, count in images.items())
 
 
 def summary(metrics: Path) -> dict[str, float]:
@@ -123,6 +133,8 @@ def blocks(study: Path, folder: str, params: Mapping[str, Any]) -> dict[str, str
         "seeds": seeds.block(pd.read_csv(again)) if (again := metrics / "seeds.csv").is_file() else seeds.NOT_RUN,
         "minutes": minutes(metrics),
         "studies": studies.block(study / params["study"]["source"]),
+        "attacks": glossary.block("attacks"),
+        "rivals": glossary.block("defenses"),
     }
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from regen_lib.core.errors import StudyError
 from regen_lib.study.params import load_params
 from regen_lib.study.report.defenses_table import MET, NO_ATTACK
+from regen_lib.study.report.names import DEFENSE_TITLES, TITLES
 from regen_lib.study.tables.verdict import verdict
-from regen_lib.study.titles import DEFENSE_TITLES, TITLES
 
 MEASURES = {
     "clean": "clean top-1",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from regen_lib.study.titles import TITLES
+from regen_lib.study.report.names import TITLES
 
 
 def folders(root: Path) -> dict[str, Path]:
