@@ -225,6 +225,7 @@ def test_choices_of_the_units() -> None:
     assert units[2:] == ("under UAPs 0.500 · 0.900<br>under unseen attacks 0.600 · 0.700", "holds")
     assert ratio[2:] == ("under UAPs 0.800 · 0.910<br>under unseen attacks 0.650", "holds")
     assert "(VGG-16, 0.25 · 0.5 of them)" in ratio[0]
+    assert "(Fig. S2: VGG-16, 0 · 6 units)" in units[0]
     assert clip[2] == "mean top-1 under UAP: undefended 0.150, clipped 0.350; ours 0.850, clipped 0.750"
     assert training[2] == (
         "as here 2.0, 0.900<br>D = N 3.0, 0.910<br>last convolution from He 4.0, 0.920<br>half of the images perturbed 5.0, 0.930<br>"

@@ -111,6 +111,10 @@ def test_a_block_replaces_what_stood_between_its_markers() -> None:
         pages.insert(f"{begin}{begin}{end}", "results", "new")
     with pytest.raises(StudyError, match="once each"):
         pages.insert(f"{begin}{end}", "results", "new", writer="somebody.else")
+    for word in ("restores nan", "| inf |"):
+        with pytest.raises(StudyError, match="a number is missing"):
+            pages.insert(f"{begin}{end}", "results", f"PRN {word} in the infinite")
+    assert "infinite" in pages.insert(f"{begin}{end}", "results", "nanometres in the infinite")
 
 
 def test_each_page_gets_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

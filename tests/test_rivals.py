@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.defenses.prn_det import prn_det
@@ -132,6 +133,13 @@ def test_the_readmes_table_of_defenses_by_hand() -> None:
     assert lines[-1].startswith("77 test images an attack; ± is half of a 95 % interval")
     first = "The first three, by mean restoration under unseen attacks: PRN 0.944, regeneration (ours) 0.889; by mean top-1: PRN 0.800"
     assert first in lines[-1]
+
+
+def test_without_an_unseen_attack_there_is_no_comparison() -> None:
+    tables = table_of_defenses()
+    tables["defenses"] = tables["defenses"][tables["defenses"].attack.isin(["uap", "mean_unseen"])]
+    with pytest.raises(StudyError, match="did not meet in training"):
+        defenses_table.block(tables, None, {})
 
 
 def test_the_summary_figure_shows_every_defence_of_every_network_where_it_stands() -> None:

@@ -49,6 +49,20 @@ def test_a_seed_that_ran_on_another_day_is_kept(tmp_path: Path) -> None:
     assert again.round(4).equals(whole.round(4)[list(again)])
 
 
+def test_another_study_is_no_other_seed(tmp_path: Path) -> None:
+    """Fewer networks and rivals are: `make seeds` runs those."""
+    first, second = study(tmp_path / "0", 0), study(tmp_path / "1", 1)
+    params = yaml.safe_load((second / "params.yaml").read_text())
+    params["study"]["networks"], params["secondary"]["hardened"] = ["caffenet"], ["caffenet"]
+    del params["rivals"]["jpeg"]
+    (second / "params.yaml").write_text(yaml.safe_dump(params))
+    seeds.gather([first, second])
+    params["threats"]["inf"]["xi"] = 50
+    (second / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(StudyError, match=r"is another study, not this one with another seed: .*threats.* differ"):
+        seeds.gather([first, second])
+
+
 def test_the_block_has_deviations_over_seeds_and_counts_who_is_ahead(tmp_path: Path) -> None:
     """Ours: .85 and .88, so .865 and a deviation of .03 / sqrt 2; PRN leads on both networks with seed 1, with seed 0 on the first."""
     lines = seeds.block(seeds.gather([study(tmp_path / "0", 0), study(tmp_path / "1", 1)])).splitlines()

@@ -71,6 +71,14 @@ def test_what_a_share_is_worth(share: float, verdict: str) -> None:
     assert verdicts.grade(share) == verdict
 
 
+def test_where_nothing_is_lost_nothing_comes_back() -> None:
+    """A network that an attack takes nothing from has no part in a share; where that is all of them, there is no verdict."""
+    rows = top1(("a", "undefended", 0.1), ("a", "ours", 0.5), ("b", "undefended", 0.9), ("b", "ours", 0.3))
+    assert verdicts.returned(rows, "ours") == pytest.approx(0.5)
+    none = verdicts.returned(rows[rows.network == "b"], "ours")
+    assert (verdicts.grade(none), verdicts.is_back(none)) == ("undecided", "nothing was lost")
+
+
 def test_more_than_the_papers_loss_on_clean_images_does_not_hold() -> None:
     t = tables()
     t["table2"] = t["table2"].assign(clean_accuracy=t["table2"].clean_accuracy - 0.01 * (t["table2"].defense == "ours"))

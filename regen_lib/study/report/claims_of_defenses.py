@@ -105,7 +105,7 @@ def of_home_ground(t: Tables) -> list[Finding]:
 def of_choices(t: Tables) -> list[Finding]:
     """Fig. S2, the ratio, clipping."""
     s2, name = t["figS2"].sort_values("value"), TITLES[t["figS2"].network.iloc[0]]
-    shares = s2[(s2.sweep == "ratio") & (s2.attack == "uap")].value
+    counts, shares = (s2[(s2.sweep == sweep) & (s2.attack == "uap")].value for sweep in ("units", "ratio"))
     units, ratio = (
         BREAK.join(f"{under} {dots(s2[(s2.sweep == sweep) & (s2.attack == attack)].restoration)}" for attack, under in UNDER.items())
         for sweep in ("units", "ratio")
@@ -118,7 +118,7 @@ def of_choices(t: Tables) -> list[Finding]:
     enough, half = (on_networks(short_of_best(s2, *chosen) <= SAME) for chosen in (("units", s2.value.max()), ("ratio", 0.5)))
     trained = f"training of the units ({name}, validation images: points of clean top-1 lost, restoration)"
     return [
-        (f"more units restore more, up to six (Fig. S2: {name}, 0 to 6 units)", "figure not printed", units, enough),
+        (f"more units restore more (Fig. S2: {name}, {dots(counts, 'g')} units)", "figure not printed", units, enough),
         (f"half of the filters is enough ({name}, {dots(shares, 'g')} of them)", "figure not printed", ratio, half),
         ("x + v is not clipped", "not said; the release does not", f"mean top-1 under UAP: {'; '.join(both)}", ""),
         ("the same for every defence, mean restoration under unseen attacks", "not compared", clipped(t), ""),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regen_lib.core.errors import StudyError
 from regen_lib.defenses import UNITS
 from regen_lib.study.report.names import DEFENSE_TITLES
 from regen_lib.study.tables.verdict import on_every_network, verdict
@@ -26,6 +27,8 @@ def condensed(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, bui
     """
     table = on_every_network(tables["defenses"])
     attacks = [attack for attack in table.attack.unique() if attack not in (*MET, *NO_ATTACK)]
+    if not attacks:
+        raise StudyError("metrics/defenses.csv has no attack that the defences did not meet in training: add one to generalization.attacks")
     means = verdict(table, tables["table6_defenses"], attacks).drop(columns="network").groupby("defense", sort=False).mean()
     every = table[table.attack == "mean_unseen"].assign(half=lambda rows: (rows.ci_high - rows.ci_low) / 2)
     means["half"] = every.groupby("defense").half.agg(lambda half: np.sqrt((half**2).sum()) / len(half))

@@ -1,5 +1,6 @@
 """Pages of which a program writes parts: what stands between two markers that name it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,8 +13,10 @@ WRITER = "regen_lib.study.report.readme"
 def insert(page: str, part: str, block: str, writer: str = WRITER) -> str:
     """A page's text with ``block`` between the markers of ``part``, which name its ``writer``.
 
-    :class:`StudyError` unless both stand there once.
+    :class:`StudyError` unless both stand there once, and where a number of the block is none.
     """
+    if found := re.search(r"\b(nan|inf)\b", block):
+        raise StudyError(f"{part} would say {found[0]!r}: a number is missing from the study's tables; look at metrics/")
     begin, end = f"<!-- {part}: written by `python -m {writer}` -->", f"<!-- end of {part} -->"
     if page.count(begin) != 1 or page.count(end) != 1:
         raise StudyError(f"the page needs the lines {begin!r} and {end!r} once each")

@@ -1,7 +1,8 @@
 """The same study with other seeds: what of its verdicts is luck. ``python -m regen_lib.study seeds FOLDER ...`` gathers them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -26,18 +27,30 @@ def gather(folders: Sequence[Path]) -> pd.DataFrame:
     """One row a seed, network and defence with the :data:`MEASURES`, of what all the studies in ``folders`` have.
 
     The first folder's metrics/seeds.csv, gathered before, adds the seeds that no other folder has: a seed may run on another day.
-    :class:`StudyError` where a study has no comparison yet, or two have one seed.
+    :class:`StudyError` where a study has no comparison yet, two have one seed, or one is another study.
     """
     parts: dict[int, pd.DataFrame] = {}
+    first = load_params(folders[0] / "params.yaml")
     for folder in folders:
-        seed = int(load_params(folder / "params.yaml")["study"]["seed"])
+        params = load_params(folder / "params.yaml")
+        seed = int(params["study"]["seed"])
         if seed in parts:
             raise StudyError(f"{folder} has seed {seed}, as another folder has: give each a seed of its own")
+        if other := differences(first, params):
+            raise StudyError(f"{folder} is another study, not this one with another seed: {', '.join(other)} differ; run `make seeds`")
         parts[seed] = measured(folder / "metrics").assign(seed=seed)
     if (before := folders[0] / "metrics/seeds.csv").is_file():
         parts |= {int(str(seed)): rows for seed, rows in pd.read_csv(before).groupby("seed") if seed not in parts}
     table = pd.concat([parts[seed] for seed in sorted(parts)], ignore_index=True)
     return table[table.groupby(KEYS).seed.transform("count") == len(parts)].reset_index(drop=True)
+
+
+def differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The sections in which two studies are not the same one with another seed, fewer networks or fewer rivals."""
+    rivals = {name: row for name, row in first["rivals"].items() if name in other["rivals"]}
+    hardened = {"hardened": other["secondary"]["hardened"]}
+    alike = {**first, "study": other["study"], "rivals": rivals, "secondary": {**first["secondary"], **hardened}}
+    return [name for name in {**alike, **other} if alike.get(name) != other.get(name)]
 
 
 def measured(metrics: Path) -> pd.DataFrame:

@@ -41,15 +41,26 @@ def block(tables: Tables, metrics: str) -> str:
 
 
 def grade(share: float) -> str:
-    """The verdict on a share of the lost top-1 that comes back."""
+    """The verdict on a share of the lost top-1 that comes back; NaN where nothing was lost."""
+    if math.isnan(share):
+        return "undecided"
     return "holds" if share >= HOLDS else "partly" if share >= PARTLY else "does not"
 
 
 def returned(rows: pd.DataFrame, defense: str) -> float:
-    """Share of the top-1 lost to an attack that ``defense`` brings back, mean over its networks; ``rows``: one a network and defence."""
+    """Share of the top-1 lost to an attack that ``defense`` brings back, mean over its networks; ``rows``: one a network and defence.
+
+    A network that loses nothing has no part in it; NaN where none does.
+    """
     top1 = rows.pivot_table(index="network", columns="defense", values="accuracy")
     clean = rows[rows.defense == "undefended"].groupby("network").clean_accuracy.first()
-    return float(((top1[defense] - top1.undefended) / (clean - top1.undefended)).mean())
+    lost = clean - top1.undefended
+    return float(((top1[defense] - top1.undefended) / lost)[lost > 0].mean())
+
+
+def is_back(share: float) -> str:
+    """A share of :func:`returned` in words."""
+    return "nothing was lost" if math.isnan(share) else f"{share:.2f} of the lost top-1 is back"
 
 
 def of_filters(t: Tables) -> Verdict:
@@ -66,7 +77,7 @@ def of_trained(t: Tables) -> Verdict:
     share, fooled = returned(rows, "ours"), rows[rows.defense == "undefended"].fooling_ratio
     claim = "Units undo the attack that they were trained on (Table 2)"
     strength = f"the attack fools {fooled.min():.2f} to {fooled.max():.2f} of the images (the paper's: 0.8)"
-    return Verdict(claim, grade(share), f"{share:.2f} of the lost top-1 is back; {strength}", ("table2",))
+    return Verdict(claim, grade(share), f"{is_back(share)}; {strength}", ("table2",))
 
 
 def of_clean(t: Tables) -> Verdict:
@@ -85,7 +96,7 @@ def of_unseen(t: Tables) -> Verdict:
     """Table 5."""
     share = returned(t["table5"][t["table5"].attack == "mean_unseen"], "ours")
     claim = "Units help against attacks that they never met (Table 5)"
-    return Verdict(claim, grade(share), f"{share:.2f} of the lost top-1 is back", ("table5",))
+    return Verdict(claim, grade(share), is_back(share), ("table5",))
 
 
 def of_white_box(t: Tables) -> Verdict:
@@ -94,7 +105,7 @@ def of_white_box(t: Tables) -> Verdict:
     worst = rows.groupby(["network", "defense"])[["accuracy", "clean_accuracy"]].min().reset_index()
     share = returned(worst, "hardened")
     claim = "Hardened units withstand attackers who know them (Table 6)"
-    return Verdict(claim, grade(share), f"{share:.2f} of the lost top-1 is back", ("table6",))
+    return Verdict(claim, grade(share), is_back(share), ("table6",))
 
 
 def of_places(t: Tables) -> Verdict:
