@@ -53,7 +53,8 @@ def test_another_study_is_no_other_seed(tmp_path: Path) -> None:
     """Fewer networks and rivals are: `make seeds` runs those."""
     first, second = study(tmp_path / "0", 0), study(tmp_path / "1", 1)
     params = yaml.safe_load((second / "params.yaml").read_text())
-    params["study"]["networks"], params["secondary"]["hardened"] = ["caffenet"], ["caffenet"]
+    params["study"]["networks"].remove("vgg_f")
+    params["secondary"]["hardened"] = ["caffenet", "vgg16"]
     del params["rivals"]["jpeg"]
     (second / "params.yaml").write_text(yaml.safe_dump(params))
     seeds.gather([first, second])
