@@ -60,7 +60,7 @@ def test_another_study_is_no_other_seed(tmp_path: Path) -> None:
     seeds.gather([first, second])
     params["threats"]["inf"]["xi"] = 50
     (second / "params.yaml").write_text(yaml.safe_dump(params))
-    with pytest.raises(StudyError, match=r"is another study, not this one with another seed: .*threats.* differ"):
+    with pytest.raises(StudyError, match=r"is another study, not this one with another seed: .*uaps, unseen differ"):
         seeds.gather([first, second])
 
 
