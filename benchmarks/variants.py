@@ -3,7 +3,7 @@
 Every row of ``benchmarks/variants.yaml`` is a defence of which one thing differs from params.yaml: its size, the images or perturbations
 that it learns from, its strength. All are judged on the same validation images, which no attack was made from: clean top-1,
 restoration (Eq. 9) under UAPs made from training images that no defence has met, and under the attacks that none was trained on. Writes
-``benchmarks/results/variants.csv`` after each row, so that a kill loses one.
+``benchmarks/results/variants.csv`` after each row, so that a kill loses one: rows that are there are kept.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from regen_lib.training.units import trained
 KEYS = ("network", "seed", "about", "variant")  # what names a row
 ROWS = Path(__file__).with_name("variants.yaml")
 TARGET = Path("benchmarks/results/variants.csv")
-JUDGES = 3000
+JUDGES = 2000
 Row = Mapping[str, Any]
 
 
@@ -178,8 +178,14 @@ def measure(options: argparse.Namespace) -> None:
         subject = Subject(params, name, splits, options.data)
         for about, variant, row in tqdm(plans(options.about), desc=name):
             keys = dict(zip(KEYS, (name, params["study"]["seed"], about, variant), strict=True))
-            found = pd.DataFrame([keys | judged(subject, row)])
-            write_table(options.table, pd.concat([*earlier(options.table, [keys]), found], ignore_index=True))
+            if options.again or not measured(options.table, keys):
+                found = pd.DataFrame([keys | judged(subject, row)])
+                write_table(options.table, pd.concat([*earlier(options.table, [keys]), found], ignore_index=True))
+
+
+def measured(path: Path, keys: Mapping[str, Any]) -> bool:
+    """Whether the table has that row."""
+    return path.is_file() and keys in pd.read_csv(path)[list(keys)].to_dict("records")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -189,6 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--networks", nargs="+", help="some of the study's networks (default: all)")
     parser.add_argument("--about", nargs="+", help="some of the subjects of variants.yaml (default: all)")
+    parser.add_argument("--again", action="store_true", help="measure anew what the table has")
     return control(parser, measure, TARGET, arguments)
 
 

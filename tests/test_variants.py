@@ -1,5 +1,6 @@
 """Defences with one thing changed: what changes, what stays, what is measured; on networks small enough to say so."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tests.conftest import draw, rng
 
 RECIPE = {"epochs": 2, "rate": 0.05, "images": 32, "batch": 16, "schedule": "cycle"}
 PARAMS: dict[str, Any] = {
-    "study": {"seed": 3, "networks": ["n"]},
+    "study": {"seed": 3, "networks": ["n"], "threads": 1},
     "units": {"n": ["conv1_1", "conv2_1"]},
     "synthesis": {"method": "paper", "count": 6, "eta_scale": 0.9},
     "generalization": {"attacks": ["fff", "nag"]},
@@ -123,6 +124,24 @@ def test_what_is_measured(subject: Subject, training_data: TrainingData) -> None
     assert row["uaps"] == pytest.approx((clean + found["tuning"]) / 2 / bare)  # Eq. 9: half of its images are clean
     assert row["unseen"] == pytest.approx((clean + (found["fff"] + found["nag"]) / 2) / 2 / bare)
     assert row["worst"] == pytest.approx(min(found["fff"], found["nag"]))
+
+
+def test_rows_that_are_there_are_kept(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a kill the run goes on where it was; `again` measures anew."""
+    asked = [("JPEG", FIRST, {"defense": "jpeg"}), ("JPEG", "30", {"defense": "jpeg", "options": {"quality": 30}})]
+    monkeypatch.setattr(variants, "load_params", lambda _path: PARAMS)
+    monkeypatch.setattr(variants, "load_images", lambda _path: subject.splits)
+    monkeypatch.setattr(variants, "plans", lambda _about: asked)
+    done = itertools.count(1)
+    monkeypatch.setattr(variants, "judged", lambda _subject, _row: {"clean": float(next(done))})
+    table = tmp_path / "variants.csv"
+    monkeypatch.setattr(variants, "plans", lambda _about: asked[:1])
+    assert variants.main(["--table", str(table)]) == 0
+    monkeypatch.setattr(variants, "plans", lambda _about: asked)
+    assert variants.main(["--table", str(table)]) == 0
+    assert list(pd.read_csv(table).clean) == [1, 2]
+    assert variants.main(["--table", str(table), "--again"]) == 0
+    assert list(pd.read_csv(table).clean) == [3, 4]
 
 
 def test_every_row_can_be_made() -> None:
