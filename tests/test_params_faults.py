@@ -3,6 +3,7 @@
 import time
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +12,8 @@ from regen_lib.core.errors import StudyError
 from regen_lib.study.params import load_params
 from regen_lib.study.reading import read_yaml
 from regen_lib.study.schema import Params
-from tests.faults.parameters import Mutation, mutations
+from tests.faults.parameter_values import BANK, SET, TABLE, TABLES
+from tests.faults.parameters import Mutation, at, mutations, put
 from tests.repository import REPOSITORY
 
 SHARE = {"structure": 100, "harmless": 100, "fact": 60}  # how many of a kind; of others ``OTHERS``
@@ -72,6 +74,132 @@ def test_what_only_the_machine_could_judge_has_bounds_too(tmp_path: Path, key: s
     assert len(found) > 1
     for mutation in found:
         assert key in refusal(write(tmp_path, mutation)), mutation.name
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_what_tables_could_not_show_is_one_mistake(tmp_path: Path, key: str) -> None:
+    for value in TABLES[key]:
+        said = refusal(write(tmp_path, Mutation("fact", key, put(at(key), value))))
+        assert len(said.splitlines()) == 2, f"{value}: {said}"
+        assert len(said) < LONGEST, said
+
+
+HARDENING = {"attack": "spgd", "split": "train", "count": 2, "images": 200, "passes": 1, "batch": 50, "step": 0.1}
+REAL = {"one": TABLE, "another": TABLE}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("ablation.variants.ours", SET, "ablation.variants.ours: the study has a defence of that name: rename these units (found 'ours')"),
+        ("ablation.choices.undefended", SET, "ablation.choices.undefended: the study has a defence of that name: rename these units"),
+        ("ablation.choices.units6", SET, "ablation.choices.units6: ablation.variants has units of that name too: rename one of them"),
+        ("uaps.banks.mean_unseen", BANK, "uaps.banks.mean_unseen: tables and figures call something else so: rename the bank"),
+        ("unseen.mean_all", {"attack": "gap", **BANK}, "unseen.mean_all: tables and figures call something else so: rename the bank"),
+        (
+            "secondary.training.attacks.loss",
+            HARDENING,
+            "secondary.training.attacks.loss: the table of rounds has another column of that name",
+        ),
+        (
+            "ablation.variants.units6.units",
+            9,
+            "ablation.variants.units6.units: units names at most 6 layers for vgg16: give no more, or name",
+        ),
+        (
+            "ablation.choices.he.layers",
+            ["conv1_1"],
+            "ablation.choices.he.units: its layers are 1: give no more, or name more there (found 6)",
+        ),
+        (
+            "training.variants.ours.units",
+            9,
+            "training.variants.ours.units: units names at most 6 layers for caffenet, vgg_f, googlenet, vgg16,",
+        ),
+        (
+            "networks.vgg16.recipe.crop",
+            28,
+            "networks.vgg16.recipe.crop: images of 28 x 28 are padded by their reflection: give less than 28",
+        ),
+        (
+            "ablation.choices.drops.recipe",
+            {"crop": 40},
+            "ablation.choices.drops.recipe.crop: images of 28 x 28 are padded by their",
+        ),
+        (
+            "training.stream",
+            True,
+            "training.stream: fashion_mnist is no folder of images, which could be streamed: give false (found True)",
+        ),
+        (
+            "generalization.attacks",
+            ["uap"],
+            "generalization.attacks.0: means are over attacks that no defence met, without the control: name",
+        ),
+        (
+            "generalization.attacks",
+            ["gap", "random_signs"],
+            "generalization.attacks.1: means are over attacks that no defence met, without the",
+        ),
+        (
+            "generalization.attacks",
+            ["uap_smaller", "gap", "nag"],
+            "generalization.attacks.0: has another norm or xi than the others, and means",
+        ),
+        ("generalization.control", "random_l2", "generalization.control: tables and report take random_signs for the control: give that"),
+        (
+            "generalization.costs",
+            ["spgd", "sga"],
+            "generalization.costs: lacks uap, whose work is the measure: add it (found ['spgd', 'sga'])",
+        ),
+        (
+            "masking.fractions",
+            [0.25, 1.0],
+            "masking.fractions: lacks 0 and 0.5, where what comes back is measured: add them (found [0.25, 1.0])",
+        ),
+        ("secondary.fig6.banks", {"spgd": HARDENING}, "secondary.fig6.banks.uap: is missing: Fig. 6 shows this attacker, give it a row"),
+        (
+            "secondary.fig6_defenses",
+            ["ours", "prn"],
+            "secondary.fig6_defenses: lacks undefended and hardened, which Fig. 6 compares: add them",
+        ),
+        ("real_images", REAL, "real_images: each would be written to metrics/real_images.csv: keep one (found ['one', 'another'])"),
+        (
+            "uaps.banks.tuning.start",
+            0,
+            "uaps.banks.tuning.start: units learn from uaps.banks.train, made from the training images 0 to 7499: start",
+        ),
+        (
+            "uaps.banks.train.split",
+            "validation",
+            "uaps.banks.train: units learn from this bank, and other images are there to test with:",
+        ),
+        (
+            "uaps.banks.tuning",
+            BANK | {"split": "train"},
+            "bank_defaults.start: units learn from uaps.banks.train, made from the",
+        ),
+        (
+            "secondary.training.attacks.spgd",
+            {key: value for key, value in HARDENING.items() if key != "split"},
+            "secondary.training.attacks.spgd: units learn from this bank, and other images are there to test with: give it split: train",
+        ),
+        (
+            "uaps.banks.uap.split",
+            "train",
+            "uaps.banks.uap.split: units learn from uaps.banks.train, made from the training images 0 to 7499, and",
+        ),
+        (
+            "unseen.sga",
+            {"split": "train", "start": 31_000, **BANK},
+            "unseen.sga.split: units learn from secondary.training.attacks.spgd, made from the training images 30000 to 32499, and",
+        ),
+        ("bank_defaults.split", "train", "bank_defaults.split: units learn from uaps.banks.train, made from the training images 0 to 7499"),
+    ],
+)
+def test_what_tables_could_not_show_is_said(tmp_path: Path, key: str, value: Any, said: str) -> None:
+    (line,) = refusal(write(tmp_path, Mutation("fact", key, put(at(key), value)))).splitlines()[1:]
+    assert line.startswith(f"  {said}")
 
 
 @pytest.mark.parametrize(

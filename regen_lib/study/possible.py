@@ -44,6 +44,10 @@ IMAGES = {
     "secondary.evaluation.images": "test",
     "comparison.images": "test",
 }
+RECIPES = (  # wherever a training is described
+    *("networks.*.recipe", "rivals.*.recipe", "training.recipe", "training.variants.*.recipe", "ablation.recipe"),
+    *("ablation.variants.*.recipe", "ablation.choices.*.recipe", "secondary.training.recipe"),
+)
 
 
 def mistakes(params: Params, folder: Path) -> Iterator[Mistake]:
@@ -58,6 +62,9 @@ def mistakes(params: Params, folder: Path) -> Iterator[Mistake]:
     there = extent.extent(*given)
     yield from networks(params, there.shape)
     yield from images(params, there)
+    yield from crops(params, there.shape)
+    if params["training"]["stream"] and source["source"] in extent.PUBLISHED:
+        yield Mistake("training.stream", True, f"{source['source']} is no folder of images, which could be streamed: give false")
     for place, row in banks(params):
         yield from bank(place, row, params, there)
     for name, row in params["rivals"].items():
@@ -151,6 +158,15 @@ def images(params: Params, there: Extent) -> Iterator[Mistake]:
     for place, batch in [pair for pattern in wanted for pair in found(params, pattern.replace("images", "batch").split("."))]:
         if isinstance(batch, int) and (count := there.counts["train"]) is not None and batch > count:
             yield Mistake(place, batch, f"train has {count} images: a batch takes at most that many")
+
+
+def crops(params: Params, shape: tuple[int, int, int]) -> Iterator[Mistake]:
+    """Paddings that no image can be reflected into: what is outside of it has to be inside its mirror image."""
+    side = min(shape[1:])
+    for pattern in RECIPES:
+        for place, value in found(params, [*pattern.split("."), "crop"]):
+            if value is not None and value >= side:
+                yield Mistake(place, value, f"images of {shape[1]} x {shape[2]} are padded by their reflection: give less than {side}")
 
 
 def found(value: Any, pattern: list[str], place: str = "") -> Iterator[tuple[str, Any]]:

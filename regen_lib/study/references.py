@@ -1,16 +1,29 @@
-"""What one section of params.yaml says of another: banks, networks, layers and defences that are named must be there."""
+"""What one section of params.yaml says of another: banks, networks, layers and defences that are named must be there, tables must get what
+they show, and perturbations that test must come from other images than those that units learn from.
+"""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from regen_lib.core.options import Mistake
+from regen_lib.defenses import UNITS
 from regen_lib.study.rows import RecipeSection
 
+TRAIN = "uaps.banks.train"  # where the bank is that units learn from first
 NEEDED = ("train", "uap")  # banks of every study: what units learn from, and Table 1
 WHOLE = ("uap_smaller", "uap_l2", "tuning", "random_signs", "random_l2")  # and what Tables 2 to 4 and the choice of settings take
 REFERENCE = "units6"  # the variant that other settings are compared with
+CONTROL = "random_signs"  # the attack that is none, and its bank
+MET = ("train", "tuning", "uap", "uap_l2")  # banks of the attack that every defence met
+NO_BANKS = ("clean", "mean_unseen", "mean_all")  # what tables and figures call by these names is no bank
+ROUNDS = ("round", "members", "loss")  # columns of notebook 07a, beside one for each attack
+OWN = ("undefended", *UNITS)  # the paper's own comparison; no set of units beside them has such a name
+FIG6 = "uap"  # the attacker of Fig. 6
+MASKED = (0, 0.5)  # what comes back is measured between these fractions of the filters
+NO_BANK = "no such bank: give it a row in uaps or unseen"
 Params = Mapping[str, Any]
 
 
@@ -18,15 +31,30 @@ def mistakes(params: Params) -> Iterator[Mistake]:
     """Every name in whole ``params`` that nothing there has, and every two values that contradict each other."""
     yield from networks(params)
     yield from banks(params)
+    yield from named(params)
+    yield from generalization(params)
+    yield from shown(params)
+    yield from apart(params)
     yield from defenses(params)
     yield from variants(params)
+    yield from placed(params)
     yield from targeted(params["comparison"], all_banks(params))
+
+
+def groups(params: Params) -> dict[str, Params]:
+    """The groups of a network's own banks, by where they are."""
+    own = {"uaps": params["uaps"], "strengths": params["strengths"]}
+    return own | {f"unseen.{name}": group for name, group in params["unseen"].items()}
 
 
 def all_banks(params: Params) -> dict[str, Any]:
     """Every network's own banks by name."""
-    groups = (params["uaps"], params["strengths"], *params["unseen"].values())
-    return {name: row for group in groups for name, row in group["banks"].items()}
+    return {name: row for group in groups(params).values() for name, row in group["banks"].items()}
+
+
+def on_all_networks(params: Params) -> set[str]:
+    """The names of the banks that every network has."""
+    return all_banks(params).keys() - params["strengths"]["banks"].keys()
 
 
 def missing(key: str, names: Any, known: Any, remedy: str) -> Iterator[Mistake]:
@@ -35,6 +63,14 @@ def missing(key: str, names: Any, known: Any, remedy: str) -> Iterator[Mistake]:
     for index, name in enumerate(names if several else [names]):
         if name not in known:
             yield Mistake(f"{key}.{index}" if several else key, name, remedy)
+
+
+def complete(key: str, names: list[Any], known: Any, remedy: str, needed: tuple[Any, ...], why: str) -> Iterator[Mistake]:
+    """The :func:`missing` of a list; where nothing is, a mistake if the list has not all that is ``needed``."""
+    if wrong := list(missing(key, names, known, remedy)):
+        yield from wrong  # a name that is spelled wrongly is one mistake, not two
+    elif lacks := [str(name) for name in needed if name not in names]:
+        yield Mistake(key, names, f"lacks {' and '.join(lacks)}, {why}: add {'them' if lacks[1:] else 'it'}")
 
 
 def networks(params: Params) -> Iterator[Mistake]:
@@ -57,10 +93,8 @@ def networks(params: Params) -> Iterator[Mistake]:
 
 def banks(params: Params) -> Iterator[Mistake]:
     """Of banks."""
-    own = {"uaps": params["uaps"], "strengths": params["strengths"]}
-    own |= {f"unseen.{name}": group for name, group in params["unseen"].items()}
     seen: dict[str, str] = {}
-    for section, group in own.items():
+    for section, group in groups(params).items():
         for bank in group["banks"]:
             if bank in seen:
                 yield Mistake(f"{section}.banks.{bank}", bank, f"{seen[bank]} has a bank of that name too: rename one of them")
@@ -72,25 +106,106 @@ def banks(params: Params) -> Iterator[Mistake]:
         for bank in WHOLE:
             if bank not in seen:
                 yield Mistake(f"uaps.banks.{bank}", ..., "is missing: the notebooks 05 and 05b take it, give it a row in uaps or unseen")
-    known = seen.keys() - params["strengths"]["banks"].keys()
-    remedy = "no such bank: give it a row in uaps or unseen"
-    for section, keys in {
-        "filter_norms": ["bank"],
-        "masking": ["bank"],
-        "generalization": ["attacks", "control", "costs"],
-        "examples": ["shown"],
-        "comparison": ["targeted"],
-    }.items():
-        for key in keys:
-            yield from missing(f"{section}.{key}", params[section][key], known, remedy)
+    known = on_all_networks(params)
+    for section, key in (("filter_norms", "bank"), ("masking", "bank"), ("examples", "shown"), ("comparison", "targeted")):
+        yield from missing(f"{section}.{key}", params[section][key], known, NO_BANK)
     if REFERENCE not in params["ablation"]["variants"]:
         yield Mistake(f"ablation.variants.{REFERENCE}", ..., "is missing: other settings are compared with it, give it a row")
     for name, table in params["real_images"].items():
-        yield from missing(f"real_images.{name}.attacks", table["attacks"], known, remedy)
+        yield from missing(f"real_images.{name}.attacks", table["attacks"], known, NO_BANK)
         yield from units_beside(params, f"real_images.{name}.variants", table["variants"], table["reads"])
     attackers, remedy = params["secondary"]["white_box"]["banks"], "no such bank: give it a row in secondary.white_box"
     yield from missing("secondary.evaluation.attacks", params["secondary"]["evaluation"]["attacks"], attackers, remedy)
     yield from missing("comparison.white_box", params["comparison"]["white_box"], attackers, remedy)
+
+
+def named(params: Params) -> Iterator[Mistake]:
+    """Of names that something else has: tables would show the one for the other."""
+    for place, group in groups(params).items():
+        for bank in sorted(group["banks"].keys() & {*NO_BANKS}):
+            yield Mistake(f"{place}.banks.{bank}", bank, "tables and figures call something else so: rename the bank")
+    for attack in sorted(params["secondary"]["training"]["attacks"].keys() & {*ROUNDS}):
+        why = "the table of rounds has another column of that name: rename the attack"
+        yield Mistake(f"secondary.training.attacks.{attack}", attack, why)
+    variants, choices = (params["ablation"][key].keys() for key in ("variants", "choices"))
+    for key, names in (("variants", variants), ("choices", choices)):
+        for name in sorted(names & {*OWN}):
+            yield Mistake(f"ablation.{key}.{name}", name, "the study has a defence of that name: rename these units")
+    for name in sorted((variants & choices) - {*OWN}):
+        yield Mistake(f"ablation.choices.{name}", name, "ablation.variants has units of that name too: rename one of them")
+
+
+def generalization(params: Params) -> Iterator[Mistake]:
+    """Of notebook 06: attacks that no defence met, their control, and what their costs are measured by."""
+    given, known = params["generalization"], on_all_networks(params)
+    yield from missing("generalization.attacks", given["attacks"], known, NO_BANK)
+    yield from averaged(given["attacks"], {name: row for name, row in all_banks(params).items() if name in known})
+    if wrong := list(missing("generalization.control", given["control"], known, NO_BANK)):
+        yield from wrong
+    elif given["control"] != CONTROL:
+        yield Mistake("generalization.control", given["control"], f"tables and report take {CONTROL} for the control: give that")
+    yield from complete("generalization.costs", given["costs"], known, NO_BANK, ("uap",), "whose work is the measure")
+
+
+def averaged(attacks: list[str], rows: Params) -> Iterator[Mistake]:
+    """Of attacks that means are taken over: none that defences met, and all of one threat."""
+    threats = {name: (rows[name]["norm"], rows[name]["xi"]) for name in attacks if name in rows and name not in (*MET, CONTROL)}
+    usual = Counter(threats.values()).most_common(1)
+    for index, name in enumerate(attacks):
+        if name in (*MET, CONTROL) and name in rows:
+            why = "means are over attacks that no defence met, without the control: name others"
+            yield Mistake(f"generalization.attacks.{index}", name, why)
+        elif name in threats and threats[name] != usual[0][0]:
+            yield Mistake(
+                f"generalization.attacks.{index}", name, "has another norm or xi than the others, and means are of one: remove it"
+            )
+
+
+def shown(params: Params) -> Iterator[Mistake]:
+    """Of what tables and figures cannot do without, and of what would be written into one file."""
+    fractions, secondary = params["masking"]["fractions"], params["secondary"]
+    yield from complete("masking.fractions", fractions, fractions, "", MASKED, "where what comes back is measured")
+    known, remedy = (*OWN, *params["rivals"]), "no such defence: give it a row in rivals"
+    yield from complete("secondary.fig6_defenses", secondary["fig6_defenses"], known, remedy, OWN, "which Fig. 6 compares")
+    if FIG6 not in secondary["fig6"]["banks"]:
+        yield Mistake(f"secondary.fig6.banks.{FIG6}", ..., "is missing: Fig. 6 shows this attacker, give it a row")
+    if len(tables := list(params["real_images"])) > 1:
+        yield Mistake("real_images", tables, "each would be written to metrics/real_images.csv: keep one")
+
+
+def apart(params: Params) -> Iterator[Mistake]:
+    """Of the images that perturbations are made from: banks that test, or choose settings, share none with those that units learn from."""
+    hardening = params["secondary"]["training"]["attacks"]
+    learned = {f"secondary.training.attacks.{name}": row for name, row in hardening.items()}
+    if train := params["uaps"]["banks"].get("train"):
+        learned[TRAIN] = train
+    for place, row in learned.items():
+        if row["split"] != "train":
+            yield Mistake(place, row["split"], "units learn from this bank, and other images are there to test with: give it split: train")
+    for section, group in groups(params).items():
+        for name, row in group["banks"].items():
+            if name != "train" and row["attack"] != CONTROL:  # random signs are made from no image
+                yield from shared(f"{section}.banks.{name}", row, learned)
+
+
+def shared(place: str, row: Params, learned: Params) -> Iterator[Mistake]:
+    """A mistake where the bank at ``place`` is made from some of the images of those that units learn from."""
+    chooses = place.endswith(".tuning")  # settings of units that have not been hardened
+    for other, source in learned.items():
+        if overlap(row, source) and (other == TRAIN or not chooses):
+            last = source["start"] + source["images"] - 1
+            why = f"units learn from {other}, made from the training images {source['start']} to {last}"
+            if chooses:
+                yield Mistake(f"{place}.start", row["start"], f"{why}: start {place} after them, or give fewer there")
+            else:
+                yield Mistake(f"{place}.split", row["split"], f"{why}, and {place} is to test them: give validation")
+            return
+
+
+def overlap(bank: Params, other: Params) -> bool:
+    """Whether two banks are made from some of the same training images."""
+    both = bool(bank["split"] == other["split"] == "train")
+    return both and bank["start"] < other["start"] + other["images"] and other["start"] < bank["start"] + bank["images"]
 
 
 def units_beside(params: Params, key: str, variants: Mapping[str, list[str]], reads: str) -> Iterator[Mistake]:
@@ -105,10 +220,8 @@ def units_beside(params: Params, key: str, variants: Mapping[str, list[str]], re
 
 
 def defenses(params: Params) -> Iterator[Mistake]:
-    """Of defences, and in what order they can be built."""
+    """Of the order in which defences can be built."""
     rivals = params["rivals"]
-    known = ("undefended", "ours", "hardened", *rivals)
-    yield from missing("secondary.fig6_defenses", params["secondary"]["fig6_defenses"], known, "no such defence: give it a row in rivals")
     bases = {name: row["built_on"].removeprefix("defenses/") for name, row in rivals.items()}
     for name, row in rivals.items():
         way, base = [name], row["built_on"]
@@ -137,6 +250,18 @@ def variants(params: Params) -> Iterator[Mistake]:
                 RecipeSection(**(params[section]["recipe"] | (row.get("recipe") or {})))
             except ValidationError as error:
                 yield Mistake(f"{section}.{key}.{name}.recipe", row["recipe"], error.errors()[0]["msg"].removeprefix("Value error, "))
+
+
+def placed(params: Params) -> Iterator[Mistake]:
+    """Of where units can be: more than there are layers for would be counted, and not be there."""
+    studied, ablated = params["study"]["networks"], [params["ablation"]["network"]]
+    for section, key, networks in (("training", "variants", studied), ("ablation", "variants", ablated), ("ablation", "choices", ablated)):
+        for name, row in params[section][key].items():
+            own = row.get("layers")
+            layers = [own] if own else [params["units"][network] for network in networks if network in params["units"]]
+            if layers and row["units"] > (most := max(map(len, layers))):
+                why = f"its layers are {most}" if own else f"units names at most {most} layers for {', '.join(networks)}"
+                yield Mistake(f"{section}.{key}.{name}.units", row["units"], f"{why}: give no more, or name more there")
 
 
 def targeted(comparison: Params, known: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -4,9 +4,62 @@ import math
 from typing import Any
 
 MANY = 10**9
+SET = {"units": 6, "ratio": 0.5}
+BANK = {"count": 3, "images": 3000}
+TABLE = {"images": 5, "attacks": ["uap"], "variants": {}, "reads": "units/ours"}
+
+TABLES: dict[str, list[Any]] = {  # what tables would show wrongly, or could not show after hours
+    "ablation.variants.ours": [SET],
+    "ablation.variants.hardened": [SET],
+    "ablation.variants.undefended": [SET],
+    "ablation.choices.undefended": [SET],
+    "ablation.choices.units6": [SET],
+    "ablation.variants.units6.units": [7, 9],
+    "ablation.choices.he.units": [7],
+    "ablation.choices.he.layers": [["conv1_1", "conv1_2"]],
+    "training.variants.ours.units": [7],
+    "training.stream": [True],
+    "uaps.banks.mean_unseen": [BANK],
+    "unseen.spgd.banks.mean_all": [{}],
+    "unseen.gd_uap.banks.clean": [{"prior": "none"}],
+    "secondary.training.attacks.loss": [
+        {"attack": "spgd", "split": "train", "count": 2, "images": 200, "passes": 1, "batch": 50, "step": 0.1}
+    ],
+    "networks.vgg16.recipe.crop": [28, 400],
+    "training.recipe.crop": [28],
+    "ablation.recipe.crop": [28],
+    "secondary.training.recipe.crop": [28],
+    "rivals.prn.recipe.crop": [28],
+    "training.variants.ours.recipe": [{"crop": 28}],
+    "ablation.variants.units6.recipe": [{"crop": 28}],
+    "ablation.choices.drops.recipe": [{"crop": 28}],
+    "generalization.attacks": [
+        ["uap"],
+        ["uap_l2"],
+        ["fff", "uap"],
+        ["random_signs"],
+        ["train"],
+        ["tuning", "fff"],
+        ["fff", "nag", "uap_smaller"],
+    ],
+    "generalization.control": ["random_l2", "fff"],
+    "generalization.costs": [["spgd", "sga"]],
+    "masking.fractions": [[0.25, 0.5], [0.0, 1.0], [0.25, 0.75], [0.5], [0.0, 5.0], [-1.0, 0.5], [math.nan, 0.5], [0.5, 0.5]],
+    "secondary.fig6.banks": [{"spgd": {"attack": "spgd", "count": 1, "images": 600, "passes": 1, "batch": 30, "step": 0.1}}],
+    "secondary.fig6_defenses": [["ours", "hardened"], ["undefended", "ours"], ["undefended", "hardened", "prn"]],
+    "real_images": [{"one": TABLE, "another": TABLE}],
+    "uaps.banks.tuning.start": [0, 7499],
+    "uaps.banks.train.images": [7501],
+    "uaps.banks.train.split": ["validation"],
+    "uaps.banks.uap.split": ["train"],
+    "strengths.split": ["train"],
+    "unseen.sga.split": ["train"],
+    "bank_defaults.split": ["train"],
+    "secondary.training.attacks.spgd": [{"attack": "spgd", "count": 2, "images": 200, "passes": 1, "batch": 50, "step": 0.1}],
+}
 
 FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the images say
-    "units.vgg16": [["conv9_9"], ["fc8"], ["conv1_1", "conv1_1"], [""], [], {}, {"conv1_1": 0}, {"pool1": 4}, None],
+    "units.caffenet": [["conv9"], ["fc8"], ["conv1", "conv1"], [""], [], {}, {"conv1": 0}, {"pool1": 4}, None],
     "units.resnet152": [["block5.conv2"], ["block1"], ["block1.conv2", "conv1.conv"]],
     "units.googlenet": [["inception3b.b3x3.conv"], ["inception3a.b3x3"]],
     "examples.layer": ["conv9", "fc8", ""],
@@ -53,7 +106,6 @@ FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the ima
     "rivals.adversarial_training.training": [{}, {"epsilon": 300}],
     "comparison.towards": [10, -1],
     "ablation.choices.drops.recipe": [{"epochs": 0}, {"rate": "x"}, {"schedule": "zigzag"}, {"shedule": "drops"}, {"batch": 7000}],
-    "masking.fractions": [[0.5], [0.0, 5.0], [-1.0, 0.5], [math.nan, 0.5], [0.5, 0.5]],
     "study.seed": ["0", True, 1.5, 2**70, -1],
     "study.networks": [[], "vgg16", ["../../x"], ["squeezenet"]],
     "study.threads": [0, 10_000_000],
@@ -75,7 +127,7 @@ FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the ima
         )
     ],
     "secondary.training.old_bank_share": [0, 1],
-}
+} | TABLES
 
 HARMLESS: dict[str, Any] = {
     "study.seed": 7,
@@ -89,8 +141,18 @@ HARMLESS: dict[str, Any] = {
     "unseen.sga.repeats": 4,
     "unseen.sga.patience": 3,
     "unseen.singular_fool.depths": [0.1, 0.1],
-    "units.vgg16": {"conv1_1": 4, "conv5_3": 8},
+    "units.resnet152": {"conv1": 4, "block4.conv2": 8},
     "units.caffenet": ["conv3"],
+    "ablation.choices.two": {"units": 2, "ratio": 0.5, "layers": ["conv1_1", "conv2_1"]},
+    "training.recipe.crop": 27,
+    "masking.fractions": [0, 0.5],
+    "generalization.attacks": ["fff"],
+    "generalization.costs": ["sga", "uap"],
+    "secondary.fig6_defenses": ["hardened", "ours", "undefended"],
+    "real_images": {"one": TABLE},
+    "uaps.banks.tuning.start": 7500,
+    "unseen.random_signs.split": "train",
+    "unseen.sga.start": 5000,
     "networks.vgg16.options": {"width": 1, "stem": 2, "batch_norm": True},
     "networks.caffenet.recipe": {"weights": "alexnet.pth", "classes": 10, "mean": [120], "std": [60.5]},
     "training.recipe.rate": 1,
