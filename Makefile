@@ -12,6 +12,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup lock repro quick smoke sample natural seeds photos pack unpack test checks unit pipeline faults notebooks record outputs lint lab docs bench clean
 
+# $(call linked,LINK,WHAT): make LINK one to the folder RAW=, which has WHAT; a real folder stays as it is, `ln` would put the link into it
+define linked
+@test -d "$(RAW)" || { echo "RAW=$(RAW): name a folder with $(2)"; exit 1; }
+@test -L $(1) || test ! -e $(1) || { echo "$(1) is no link but a folder of its own: move it elsewhere, and give that as RAW="; exit 1; }
+mkdir -p $(dir $(1)) && ln -sfn "$$(cd "$(RAW)" && pwd -P)" $(1)
+endef
+
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -51,13 +58,12 @@ smoke: $(READY)  ## the whole study in miniature below build/smoke; it touches n
 	cd build/smoke && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS))
 
 sample: $(READY)  ## the study in small on real ImageNet images: make sample RAW=folder (studies/imagenet_sample/params.yaml says of what)
-	@test -d "$(RAW)" || { echo "RAW=$(RAW): name a folder with images/, classes.json and weights, see studies/imagenet_sample/params.yaml"; exit 1; }
-	mkdir -p studies/imagenet_sample/data && ln -sfn "$$(cd "$(RAW)" && pwd)" studies/imagenet_sample/data/raw
+	$(call linked,studies/imagenet_sample/data/raw,images/ and classes.json and weights: studies/imagenet_sample/params.yaml says which)
 	cd studies/imagenet_sample && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS)) filter_norms noise_masking real_images
 
 natural: $(READY)  ## every defence on CIFAR-10 at the paper's xi: hours; in build/cifar10, or RAW=folder of JPEG copies: in studies/cifar10
 ifdef RAW
-	mkdir -p studies/cifar10/data && ln -sfn "$$(cd "$(RAW)" && pwd)" studies/cifar10/data/raw
+	$(call linked,studies/cifar10/data/raw,cifar10/train/<class>/*.jpg and cifar10/test/<class>/*.jpg)
 	cd studies/cifar10 && python -m regen_lib.study repro $(if $(JOBS),--jobs $(JOBS))
 else
 	cd studies/cifar10 && python -m regen_lib.study folder ../../build/cifar10 --profile published.yaml
@@ -130,5 +136,7 @@ bench: $(READY)  ## speed as ratios, memory at 20,000 JPEGs, what ImageNet would
 	if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then python -m benchmarks.walks_gpu && python -m benchmarks.loops_gpu; fi
 	python -m benchmarks.sheets
 
-clean:  ## remove what the tests and stages left in build/ (results and caches stay)
-	rm -rf build docs/api
+clean:  ## remove what tests and tools left in build/; studies made there, packs, half trainings, times, results and caches stay
+	@for left in build/*; do case "$$left" in build/resume|build/usage|*.zip) ;; \
+		*) test -n "$$(find "$$left" -name .dvc -print -quit 2>/dev/null)" || rm -rf "$$left" ;; esac; done
+	rm -rf docs/api

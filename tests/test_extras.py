@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import pytest
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.extras import need
+from regen_lib.study.__main__ import main
 from tests.repository import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -116,6 +118,40 @@ def test_a_released_file_names_its_reader(suffix: str, package: str, tmp_path: P
         tmp_path,
     )
     assert said.startswith(f"reading {suffix} files needs {package}: pip install 'regen_lib[weights]'")
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("regen_lib.study", ["check"]),
+        ("regen_lib.study", ["repro", "report"]),
+        ("regen_lib.study", ["run", "n", "--as=x", "--section=y"]),
+        ("regen_lib.study.report.minutes", []),
+    ],
+)
+def test_the_study_names_its_extra(module: str, words: list[str], tmp_path: Path) -> None:
+    said = without(
+        f"""
+        import contextlib, io, runpy
+        sys.argv, said = ["x", *{words!r}], io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                runpy.run_module({module!r}, run_name="__main__")
+        except SystemExit as end:
+            print(end.code, said.getvalue())
+        """,
+        tmp_path,
+    )
+    assert re.match(r"2 error: the \w+ needs [^:]*: pip install 'regen_lib\[study\]' \(.*\)\n", said)
+    assert len(said.splitlines()) == 2
+
+
+def test_a_module_of_our_own_that_is_missing_is_no_missing_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "regen_lib.study.dag", None)
+    monkeypatch.delattr("regen_lib.study.dag", raising=False)
+    with pytest.raises(ModuleNotFoundError):
+        main(["dag"])
 
 
 def test_the_extras_bring_what_they_are_named_for() -> None:

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from regen_lib.core.errors import StudyError
-from regen_lib.study.report import costs, machine
+from regen_lib.study.report import costs, machine, minutes
 from regen_lib.study.report.minutes import collect
-from regen_lib.study.stage import usage
+from regen_lib.study.stage import USAGE, usage
 
 
 def test_usage_counts_finished_children() -> None:
@@ -36,6 +36,40 @@ def test_stages_become_rows(tmp_path: Path) -> None:
     assert table.groupby("stage").cpu_seconds.sum().to_dict() == {"evaluation": 5.0, "units": 7.0}
     assert list(table.network) == ["", "vgg16", "vgg_f"]
     assert table.machine.str.len().min() > 0
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"cpu_seconds": 1}',
+        '{"cpu_seconds": null, "peak_mb": 1}',
+        "\udcff",
+        '{"cpu_seconds": NaN, "peak_mb": 1}',
+    ],
+)
+def test_a_damaged_file_of_use_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damaged: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    USAGE.mkdir(parents=True)
+    (USAGE / "units-vgg16.json").write_bytes(damaged.encode(errors="surrogateescape"))
+    Path("dvc.lock").write_text("stages: {units@vgg16: {}}")
+    assert minutes.main() == 2
+    said = "build/usage/units-vgg16.json lacks cpu_seconds or peak_mb, or is damaged"
+    assert capsys.readouterr().err == f"error: {said}: run `dvc repro --single-item --force units@vgg16`\n"
+    assert not Path("metrics").exists()
+
+
+@pytest.mark.parametrize("damaged", ["", "stages: [", "other: 1", "stages: 1"])
+def test_a_damaged_lock_is_named(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / "dvc.lock").write_text(damaged)
+    with pytest.raises(StudyError, match=r"dvc\.lock is damaged, or no lock of DVC .*: take git's"):
+        collect(tmp_path, tmp_path / "dvc.lock")
 
 
 @pytest.mark.parametrize(

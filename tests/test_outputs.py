@@ -115,6 +115,22 @@ def test_a_failed_or_missing_stage_is_refused(folder: Path, monkeypatch: pytest.
     assert capsys.readouterr().err == "error: executed/s.ipynb is missing: `make repro` makes it (notebooks/n.ipynb shows its outputs)\n"
 
 
+def test_what_no_notebook_shows_and_what_is_not_there_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("regen_lib.study.__main__.load_params", lambda _: {"study": {"source": "."}})
+    before = (folder / "notebooks/n.ipynb").read_bytes()
+    assert main(["outputs", "--executed", "nosuch"]) == 2
+    assert capsys.readouterr().err == "error: nosuch is missing: `make repro` makes it, or give another folder with --executed\n"
+    with pytest.raises(StudyError, match=r"none shows the study 'studies/other': run it in the folder of one that they name \(\.\)"):
+        write_outputs(folder / "notebooks", folder / "executed", "studies/other")
+    (folder / "executed/s.ipynb").write_text("half a note")
+    assert main(["outputs"]) == 2
+    assert capsys.readouterr().err == "error: executed/s.ipynb is damaged, or no notebook: run the stage again\n"
+    assert (folder / "notebooks/n.ipynb").read_bytes() == before
+
+
 def test_a_picture_of_many_colours_is_made_small_once() -> None:
     """Cleaned again it is the same: a palette of more colours than it has would be another each time."""
     image, raw = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)), io.BytesIO()

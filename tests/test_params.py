@@ -192,6 +192,16 @@ def test_a_notebook_gets_exactly_its_parameters(tmp_path: Path, monkeypatch: pyt
         Stage("n", "here", "part", ("layers=[]", "colour=red")).values(PARAMS)
     with pytest.raises(StudyError, match=r"nobody gives: \['layers'\]"):
         Stage("n", "here", "part", ()).values(PARAMS)
+    with pytest.raises(StudyError, match=r"--section study\.seed is one value of params\.yaml, no section: name one"):
+        Stage("n", "here", "study.seed", ("layers=[]",)).values(PARAMS)
+    for setting, said in (
+        ("layers=[1,", r"--set layers=\[1, has no value .*: give a plain one"),
+        ("layers=2020-13-45", "--set layers=2020-13-45 has no value"),
+        ("layers=@units.nobody", r"--set layers=@units.nobody has no value .*'nobody' is missing"),
+        ("layers", "--set layers: give KEY=VALUE"),
+    ):
+        with pytest.raises(StudyError, match=said):
+            Stage("n", "here", "part", (setting,)).values(PARAMS)
     two = notebook(tmp_path / "m.ipynb", "root = '..'", "x = 1")
     two.write_text(two.read_text().replace('"parameters"', '"other"'))
     with pytest.raises(StudyError, match="tag exactly one"):

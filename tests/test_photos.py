@@ -1,5 +1,6 @@
 """``make photos``: published files from a server on this machine that can lie, stop half-way and go on."""
 
+import errno
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ from urllib.request import HTTPHandler
 
 import pytest
 import yaml
+from PIL import Image
 from torch import nn
 
 from regen_lib.core.errors import StudyError
@@ -24,7 +26,8 @@ from regen_lib.study import __main__ as study
 from regen_lib.study import photos
 from tests.repository import REPOSITORY
 
-TEN, OTHER = ("n01440764", "n03888257"), "n01443537"
+TEN, OTHER, THIRD = ("n01440764", "n03888257"), "n01443537", "n01484850"
+PHOTOGRAPHS = (f"{OTHER}_goldfish.JPEG", f"{THIRD}_shark.JPEG")
 
 
 def tgz() -> bytes:
@@ -39,18 +42,28 @@ def tgz() -> bytes:
     return target.getvalue()
 
 
-def one_a_class() -> bytes:
+def photograph() -> bytes:
+    """A small JPEG."""
+    target = io.BytesIO()
+    Image.radial_gradient("L").resize((16, 16)).save(target, "JPEG")
+    return target.getvalue()
+
+
+def one_a_class(*names: str, of: bytes = photograph()) -> bytes:
+    """As the archive of one photograph a class, with files that must not be unpacked."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
-        for name in ("README.md", f"{TEN[0]}_tench.JPEG", f"{OTHER}_goldfish.JPEG"):
-            archive.writestr(f"imagenet-sample-images-22d0a5c/{name}", name)
+        for name in ("README.md", f"{TEN[0]}_tench.JPEG", *names):
+            archive.writestr(f"imagenet-sample-images-22d0a5c/{name}", of)
     return target.getvalue()
 
 
 FILES = {
     "imagenette2-320.tgz": tgz(),
-    "sample.zip": one_a_class(),
-    "index.json": json.dumps({"0": [TEN[0], "tench"], "1": [OTHER, "goldfish"], "2": [TEN[1], "parachute"]}).encode(),
+    "sample.zip": one_a_class(*PHOTOGRAPHS),
+    "index.json": json.dumps(
+        {"0": [TEN[0], "tench"], "1": [OTHER, "goldfish"], "2": [TEN[1], "parachute"], "3": [THIRD, "shark"]}
+    ).encode(),
     "bvlc_googlenet.caffemodel": bytes(range(256)) * 400,
     "squeezenet_v1.0.caffemodel": b"weights" * 900,
 }
@@ -98,6 +111,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             {"sha1": hashlib.sha1(FILES[name]).hexdigest()} if published.sums else {},
             len(FILES[name]),
             place,
+            published.photographs and len(PHOTOGRAPHS),
         )
         for published, name, place in zip(photos.PUBLISHED, FILES, places, strict=True)
     ]
@@ -117,10 +131,10 @@ def there(folder: Path) -> set[str]:
 def test_all_that_the_study_names_is_put_there(server: Server) -> None:
     photos.bring(server.raw)
     images = {f"{tree}/{wnid}/{tree}_{i}.JPEG" for tree in ("train", "val") for wnid in TEN for i in range(3)}
-    assert there(server.raw) == {*images, f"others/{OTHER}/{OTHER}_goldfish.JPEG", *ALL[3:]}
+    assert there(server.raw) == {*images, *(f"others/{name[:9]}/{name}" for name in PHOTOGRAPHS), *ALL[3:]}
     assert (server.raw / "bvlc_googlenet.caffemodel").read_bytes() == FILES["bvlc_googlenet.caffemodel"]
     known = [wnid for wnid, _ in class_list(server.raw / "classes.json")]
-    assert [set(listing(server.raw / tree, known).classes) for tree in ("train", "val", "others")] == [{0, 2}, {0, 2}, {1}]
+    assert [set(listing(server.raw / tree, known).classes) for tree in ("train", "val", "others")] == [{0, 2}, {0, 2}, {1, 3}]
     assert os.listdir(server.raw.parent) == ["raw"]  # nothing is left of the downloads
 
 
@@ -182,6 +196,55 @@ def test_a_cut_archive_without_a_sum_is_not_unpacked(server: Server) -> None:
     with pytest.raises(StudyError, match="too early"):
         photos.bring(server.raw)
     assert not (server.raw / "others").exists()
+
+
+BAD_OTHERS = {
+    "a page": (b"<html>not found</html>", "not a zip file"),
+    "half an archive": (FILES["sample.zip"][:-30], "not a zip file"),
+    "a byte flipped": (FILES["sample.zip"].replace(photograph()[-40:], bytes(40)), "Bad CRC-32"),
+    "no photographs": (one_a_class(), "it holds no others"),
+    "one of them": (one_a_class(PHOTOGRAPHS[0]), "it holds 1 photographs, 2 are published"),
+    "one too many": (one_a_class(*PHOTOGRAPHS, "n01491361_tiger.JPEG"), "it holds 3 photographs, 2 are published"),
+    "texts": (one_a_class(*PHOTOGRAPHS, of=b"a text"), f"in it {PHOTOGRAPHS[0]} is no photograph"),
+    "half photographs": (one_a_class(*PHOTOGRAPHS, of=photograph()[:-100]), "is no photograph"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_OTHERS)
+def test_an_archive_that_is_bad_is_named_and_dropped(server: Server, name: str) -> None:
+    """Nobody publishes its sum. The next run begins it anew, not behind the bad bytes."""
+    server.files["sample.zip"], said = BAD_OTHERS[name]
+    with pytest.raises(StudyError, match=rf"raw\.partial/sample\.zip: .*{said}.*: run it again, it is downloaded anew"):
+        photos.bring(server.raw)
+    assert not (server.raw / "others").exists()
+    server.files["sample.zip"] = FILES["sample.zip"]
+    photos.bring(server.raw)
+    assert [begin for asked, begin in server.asked if asked == "sample.zip"] == [0, 0]
+    assert set(os.listdir(server.raw)) == set(ALL)
+
+
+def test_a_bad_archive_of_the_users_own_is_named_and_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "weights/sample.zip"
+    given.parent.mkdir()
+    given.write_bytes(b"no archive")
+    monkeypatch.setattr(study, "load_params", lambda _path: {"images": {"raw": "raw"}})
+    assert study.main(["photos", str(server.raw.parent), "--weights", str(given.parent)]) == 2
+    assert f"error: {given}: damaged, or not what is published (File is not a zip file): download it again" in capsys.readouterr().err
+    assert given.read_bytes() == b"no archive"
+
+
+def test_a_full_disk_is_no_damage(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was downloaded stays."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(photos, "write", full)
+    with pytest.raises(StudyError, match=r"made cannot be written: No space left on device: see to room"):
+        photos.bring(server.raw)
+    assert (server.raw.with_name("raw.partial") / "imagenette2-320.tgz").is_file()
 
 
 def test_room_is_looked_for_first(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

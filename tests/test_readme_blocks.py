@@ -25,7 +25,7 @@ CELLS = {  # table, attack: xi, restoration of ours, the paper's without and wit
 def metrics(tmp_path: Path) -> Path:
     """Every file that the pages are made from; those that its results do not need are empty."""
     for name in results.FILES:
-        pd.DataFrame({"attack": []}).to_csv(tmp_path / f"{name}.csv", index=False)
+        pd.DataFrame(columns=results.COLUMNS[name]).to_csv(tmp_path / f"{name}.csv", index=False)
     trained = pd.DataFrame([("caffenet", "ours", 7), ("vgg16", "ours", 9)], columns=["network", "defense", "parameters"])
     trained.to_csv(tmp_path / "defense_costs.csv", index=False)
     rivalry = [
@@ -34,7 +34,7 @@ def metrics(tmp_path: Path) -> Path:
         for defense, restored, known in (("undefended", 0.5, 0.1), ("ours", 0.8, 0.6), ("prn", 0.9, 0.5))
         for attack in ("nag", "mean_unseen")
     ]
-    table = pd.DataFrame(rivalry).assign(clean_accuracy=0.9, ci_low=0.0, ci_high=1.0)
+    table = pd.DataFrame(rivalry).assign(clean_accuracy=0.9, ci_low=0.0, ci_high=1.0, xi=60, images=9, fooling_ratio=0.5)
     for name in ("defenses", "table6_defenses"):
         table.to_csv(tmp_path / f"{name}.csv", index=False)
     for name in ("table2", "table3", "table5"):
@@ -102,6 +102,41 @@ def test_a_cell_must_be_there_once(metrics: Path) -> None:
     doubled = {"table5": pd.concat([tables["table5"], tables["table5"]])}
     with pytest.raises(StudyError, match=r"table5\.csv has 2 rows for vgg16, spgd, ours"):
         results.cell(doubled, "table5", "vgg16", "spgd", "ours")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("table2", "", "is damaged, or no table"),
+        ("table2", "a,b\n1,2\n3,4,5\n", "is damaged, or no table"),
+        ("table2", "\udcff", "is damaged, or no table"),
+        ("table2", "a,b\n1,2\n", "lacks the columns network, defense, attack"),
+        ("table2", f"{','.join(results.COLUMNS['table2'])}\n", "has no rows"),
+        ("fig2", "<<<<<<< ours\nnetwork,layer\n", "lacks the columns network, layer, depth"),
+        ("inference", "", "is damaged, or no table"),
+        ("inference", "network,defense\n", "lacks the columns inference"),
+        ("inference", "network,defense,inference\nvgg16,ours,1\nvgg16,ours,2\n", "does not fit defense_costs.csv"),
+    ],
+)
+def test_an_empty_or_foreign_table_is_named(
+    metrics: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, content: str, said: str
+) -> None:
+    (metrics / "metrics").mkdir()
+    for path in metrics.glob("*.csv"):
+        path.rename(metrics / "metrics" / path.name)
+    monkeypatch.chdir(metrics)
+    (metrics / f"metrics/{name}.csv").write_bytes(content.encode(errors="surrogateescape"))
+    assert readme.main() == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: metrics/{name}.csv {said}")
+    assert "delete it" in err
+    assert "repro`" in err or "report.minutes`" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("study", [".", "studies/cifar10", "studies/imagenette"])
+def test_every_study_has_the_columns(study: str) -> None:
+    assert set(results.read(REPOSITORY / study / "metrics")) == set(results.FILES)
 
 
 def test_a_block_replaces_what_stood_between_its_markers() -> None:

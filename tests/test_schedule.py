@@ -106,6 +106,14 @@ def test_some_stages_with_what_they_need(study: Path, capfd: pytest.CaptureFixtu
         schedule.repro(2, ["z"])
 
 
+def test_an_unknown_stage_is_refused_before_anything_runs(study: Path) -> None:
+    with pytest.raises(StudyError, match="stage 'z' is unknown: `dvc stage list` names them"):
+        schedule.repro(2, ["a", "z"])
+    assert not (study / "code").exists()
+    assert not (study / "dvc.lock").exists()
+    assert not (study / schedule.LOGS).exists()
+
+
 def test_lanes_do_not_change_the_lock(study: Path) -> None:
     assert schedule.repro(2) == 0
     two = yaml.safe_load((study / "dvc.lock").read_text())

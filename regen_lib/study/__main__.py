@@ -6,13 +6,9 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-
-from dvc.exceptions import DvcException
+from typing import Any
 
 from regen_lib.core.errors import StudyError
-from regen_lib.study.lifeline import end_with_dvc
-from regen_lib.study.params import load_params
-from regen_lib.study.surroundings import settle
 
 PARAMS = Path("params.yaml")
 
@@ -20,20 +16,43 @@ PARAMS = Path("params.yaml")
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = parser().parse_args(arguments)
-    end_with_dvc()
     try:
-        settle()
-        status: int = options.work(options)
-        return status
+        return work(options)
     except (StudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except DvcException as error:
-        print(f"error: DVC: {' '.join(str(error).split())}: run in the study's folder, with git's dvc.yaml and dvc.lock", file=sys.stderr)
+    except ModuleNotFoundError as error:  # wherever the study's packages are first needed
+        if (error.name or "").startswith("regen_lib"):
+            raise
+        print(f"error: the study needs {error.name}: pip install 'regen_lib[study]' ({error})", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"stopped: {' '.join(sys.argv[1:] if arguments is None else arguments)}", file=sys.stderr)
         return 130
+
+
+def work(options: argparse.Namespace) -> int:
+    """Do what a command asks for; the exit status. Here, not above, come the packages that a library without the study lacks."""
+    from dvc.exceptions import DvcException
+
+    from regen_lib.study.lifeline import end_with_dvc
+    from regen_lib.study.surroundings import settle
+
+    end_with_dvc()
+    settle()
+    try:
+        status: int = options.work(options)
+    except DvcException as error:
+        said = " ".join(str(error).split())
+        raise StudyError(f"DVC: {said}: run in the study's folder, with git's dvc.yaml and dvc.lock") from error
+    return status
+
+
+def load_params(path: Path, *, deep: bool = False) -> dict[str, Any]:
+    """A parameter file, checked: :func:`regen_lib.study.params.load_params`."""
+    from regen_lib.study import params
+
+    return params.load_params(path, deep=deep)
 
 
 def parser() -> argparse.ArgumentParser:

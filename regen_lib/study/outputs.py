@@ -36,17 +36,32 @@ PATH = re.compile(r"(?<![\w.~:/-])/(?:[\w.+-]+/)+(?=[\w.+-])")  # an absolute pa
 def write_outputs(notebooks: Path, executed: Path, study: str) -> None:
     """Put the executed notebooks' outputs into all of ``notebooks`` that name ``study`` and a stage, or into none.
 
-    :class:`StudyError` where a stage has not run, its notebook failed, or its code is not that of the notebook.
+    :class:`StudyError` where a stage has not run, its notebook failed, or its code is not that of the notebook; where no notebook shows
+    ``study``, too: nothing would be written, and nothing said.
     """
-    made = {}
+    if not executed.is_dir():
+        raise StudyError(f"{executed} is missing: `make repro` makes it, or give another folder with --executed")
+    made, shown = {}, set[str]()
     for path in sorted(notebooks.glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        notebook = read(path, "take git's")
         about = notebook.metadata.get(KEY, {})
+        shown.add(about.get("study", ""))
         if about.get("study") == study:
             show(notebook, run_cells(path, notebook, executed / f"{about['stage']}.ipynb"))
             made[path] = nbformat.writes(notebook) + "\n"  # type: ignore[no-untyped-call]
+    if not made:
+        known = " or ".join(sorted(filter(None, shown)))
+        raise StudyError(f"{notebooks}: none shows the study {study!r}: run it in the folder of one that they name ({known})")
     for path, text in made.items():
         replace(path, text)
+
+
+def read(path: Path, remedy: str) -> Any:
+    """A notebook; :class:`StudyError` with the remedy where it is none."""
+    try:
+        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    except (ValueError, AttributeError, KeyError, nbformat.ValidationError) as error:
+        raise StudyError(f"{path} is damaged, or no notebook: {remedy}") from error
 
 
 def write_picture(root: Path, study: str) -> None:
@@ -69,7 +84,7 @@ def run_cells(path: Path, notebook: Any, source: Path) -> list[Any]:
     """The executed code cells at ``source``, one for each code cell of ``notebook``."""
     if not source.is_file():
         raise StudyError(f"{source} is missing: `make repro` makes it ({path} shows its outputs)")
-    copies = code(nbformat.read(source, as_version=4))  # type: ignore[no-untyped-call]
+    copies = code(read(source, "run the stage again"))
     theirs, ours = ([statements(cell) for cell in cells] for cells in (copies, code(notebook)))
     if theirs != ours:
         first = next((n for n, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1]), min(len(theirs), len(ours)))

@@ -3,6 +3,7 @@
 torchvision has the address and the MD5 of Imagenette. Its own download is not used: where TLS fails, that goes on without.
 """
 
+import gzip
 import hashlib
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import tarfile
 import urllib.request as web
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,16 +20,19 @@ from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError
 
+from PIL import Image
 from safetensors.torch import save
 from torchvision.datasets import Imagenette
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.progress import tqdm
-from regen_lib.core.replacing import replace_bytes
+from regen_lib.core.replacing import replace_bytes, writing
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
 from regen_lib.weights import load_weights
 
+# what archives raise that are damaged, or none: RuntimeError where one has a password, NotImplementedError where it is packed otherwise
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 # without a handler for http, an address that a server redirects there is refused as unknown
 HANDLERS = (web.ProxyHandler, web.HTTPSHandler, web.HTTPRedirectHandler, web.HTTPDefaultErrorHandler, web.HTTPErrorProcessor)
 TIMEOUT = 60  # seconds a server may stay silent
@@ -77,7 +82,8 @@ def named(name: str) -> Callable[[Path, Path], object]:
 class Published:
     """A file that others publish: its address, its sums (of hashlib's kinds), and the bytes that it takes with what is made of it.
 
-    ``place(file, made)`` writes ``gives``, names in the study's raw data, into the folder ``made``.
+    ``place(file, made)`` writes ``gives``, names in the study's raw data, into the folder ``made``. ``photographs``: how many these have,
+    where no sum says that the file is whole.
     """
 
     gives: tuple[str, ...]
@@ -85,6 +91,7 @@ class Published:
     sums: Mapping[str, str]
     room: int
     place: Callable[[Path, Path], object]
+    photographs: int | None = None
 
     @property
     def name(self) -> str:
@@ -105,6 +112,7 @@ OTHERS = Published(
     {},  # nobody publishes one
     230_000_000,
     unpack_others,
+    990,  # one of each class but Imagenette's ten
 )
 NAMES = Published(
     ("classes.json",),
@@ -231,14 +239,50 @@ def keep(answer: HTTPResponse, file: Path, begin: int) -> None:
 
 
 def place(published: Published, file: Path, raw: Path, made: Path) -> None:
-    """Put into ``raw`` what is made of a published file, whole; a downloaded file is no longer needed then."""
+    """Put into ``raw`` what is made of a published file, whole; a downloaded file is no longer needed then.
+
+    :class:`StudyError` where the file cannot be what is published; a downloaded one is deleted: the next run would go on behind it.
+    """
     anew(made)
-    published.place(file, made)
+    downloaded = file.parent == made.parent
+    with writing(made, "see to room and rights there, and run it again"):  # the file itself may be whole
+        try:
+            unpacked(published, file, made)
+        except StudyError as error:
+            if downloaded:
+                file.unlink()
+            raise StudyError(f"{file}: {error}: {'run it again, it is downloaded anew' if downloaded else 'download it again'}") from error
     for name in absent(raw, published.gives):
         (made / name).rename(raw / name)
-    if file.parent == made.parent:
+    if downloaded:
         file.unlink()
     print(f"{', '.join(published.gives)}: from {published.name}")
+
+
+def unpacked(published: Published, file: Path, made: Path) -> None:
+    """What is made of a published file, in the folder ``made``; :class:`StudyError` where it is damaged, or other than it should be."""
+    try:
+        published.place(file, made)
+    except DAMAGED as error:
+        raise StudyError(f"damaged, or not what is published ({error or type(error).__name__})") from error
+    if lacking := absent(made, published.gives):
+        raise StudyError(f"it holds no {' and no '.join(lacking)}")
+    if published.photographs is not None:
+        there = [path for name in published.gives for path in sorted((made / name).rglob("*.JPEG"))]
+        if len(there) != published.photographs:
+            raise StudyError(f"it holds {len(there):,} photographs, {published.photographs:,} are published")
+        if other := next((path for path in there if not is_photograph(path)), None):
+            raise StudyError(f"in it {other.name} is no photograph")
+
+
+def is_photograph(path: Path) -> bool:
+    """Whether a JPEG can be decoded to its end."""
+    try:
+        with Image.open(path, formats=("JPEG",)) as picture:
+            picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for what is none
+        return False
+    return True
 
 
 def link(raw: Path, made: Path, folders: Sequence[Path], names: Sequence[str]) -> None:

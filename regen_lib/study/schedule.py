@@ -87,18 +87,28 @@ def planned(targets: Iterable[str]) -> Plan:
     changed = {names[address] for address in repo.status(targets=["dvc.yaml"]) if address in names}
     wanted = set(graph)
     for name in (targets := list(targets)):
-        matching = {stage for stage in graph if stage == name or stage.partition("@")[0] == name}
-        if not matching:
-            raise StudyError(f"stage {name!r} is unknown: `dvc stage list` names them")
+        matching = named(graph, name)
         wanted = (set() if name == targets[0] else wanted) | matching.union(*(nx.ancestors(graph, stage) for stage in matching))
     touched = changed.union(*(nx.descendants(graph, name) for name in changed))
     return Plan(nx.DiGraph(graph.subgraph(touched & wanted)), last_times())
 
 
-def stamps() -> list[Path]:
-    """The files of code and parameters on which the stages of ./dvc.yaml depend."""
+def named(stages: Iterable[str], name: str) -> set[str]:
+    """Those of the ``stages`` that ``name`` means: that one, or all of a kind; :class:`StudyError` where there is none."""
+    if found := {stage for stage in stages if stage == name or stage.partition("@")[0] == name}:
+        return found
+    raise StudyError(f"stage {name!r} is unknown: `dvc stage list` names them")
+
+
+def defined() -> list[Any]:
+    """The stages of ./dvc.yaml, as DVC has them."""
     here = Path("dvc.yaml").absolute()
-    deps = [Path(dep.fs_path) for stage in Repo().index.stages if Path(stage.path) == here for dep in stage.deps]
+    return [stage for stage in Repo().index.stages if Path(stage.path) == here]
+
+
+def stamps(stages: Iterable[Any]) -> list[Path]:
+    """The files of code and parameters on which ``stages`` depend."""
+    deps = [Path(dep.fs_path) for stage in stages for dep in stage.deps]
     return [path for path in deps if path.parent == CODE.absolute()]
 
 
@@ -115,8 +125,11 @@ def last_times() -> dict[str, float]:
 
 def repro(jobs: int, targets: Iterable[str] = ()) -> int:
     """Bring the study in this folder up to date with ``jobs`` stages at once; the exit status. What a stage says goes to a log."""
+    targets, stages = list(targets), defined()
+    for name in targets:  # refused before anything runs
+        named((stage.name for stage in stages), name)
     LOGS.mkdir(parents=True, exist_ok=True)
-    again = [] if all(path.is_file() for path in stamps()) else ["--force"]  # DVC does not look at dvc.yaml itself
+    again = [] if all(path.is_file() for path in stamps(stages)) else ["--force"]  # DVC does not look at dvc.yaml itself
     if subprocess.run([*DVC, "repro", "--single-item", "--quiet", *again, "code"], check=False, **lifeline.tied()).returncode:
         return 1
     plan = planned(targets)

@@ -65,16 +65,28 @@ class Stage:
 
         :class:`StudyError` unless these are exactly the notebook's parameters: papermill itself would only warn.
         """
-        given = {**params["study"], "root": ".", **lookup(params, self.section)}
-        for setting in self.settings:
-            key, _, value = setting.partition("=")
-            given[key] = lookup(params, value[1:]) if value.startswith("@") else yaml.safe_load(value)
+        section = lookup(params, self.section)
+        if not isinstance(section, dict):
+            raise StudyError(f"--section {self.section} is one value of params.yaml, no section: name one that has keys")
+        given = {**params["study"], "root": ".", **section, **dict(set_to(setting, params) for setting in self.settings)}
         expected = notebook_parameters(source := self.source(params))
         given = {key: value for key, value in given.items() if key in expected or key not in params["study"]}
         if set(given) != set(expected):
             unknown, missing = sorted(set(given) - set(expected)), sorted(set(expected) - set(given))
             raise StudyError(f"{source}: parameters it does not know: {unknown}; parameters nobody gives: {missing}")
         return given
+
+
+def set_to(setting: str, params: dict[str, Any]) -> tuple[str, Any]:
+    """The key and the value that a ``key=value`` gives, in YAML, or from ``params`` where it is ``@a.b``; :class:`StudyError` otherwise."""
+    key, equals, value = setting.partition("=")
+    if not equals:
+        raise StudyError(f"--set {setting}: give KEY=VALUE")
+    try:
+        return key, lookup(params, value[1:]) if value.startswith("@") else yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:  # a bracket that is open, a date that is none; a key that params.yaml has not
+        said = " ".join(str(error).split())
+        raise StudyError(f"--set {setting} has no value ({said}): give a plain one, or quote it for YAML") from error
 
 
 def notebook_parameters(path: Path) -> dict[str, Any]:

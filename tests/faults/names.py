@@ -1,6 +1,7 @@
 """Names that are no names: of banks, variants, stages, trainings and networks, wherever one becomes a part of a path."""
 
 import copy
+import os
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -146,6 +147,26 @@ def named_training(name: str, project: Path) -> None:
     expect([path.name for path in project.rglob("*")] == ["data", "training"], "files left")
 
 
+def named_folder(target: str, project: Path) -> None:
+    """A profile's study in a folder where there is another: refused, and that one stays as it is."""
+    for study in ("studies/a", "studies/b"):
+        folder = project / study
+        folder.mkdir(parents=True)
+        (folder / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+        (folder / "dvc.yaml").symlink_to("../../dvc.yaml")
+    (project / "dvc.yaml").write_text("stages: {}\n")
+    (project / "profile.yaml").write_text("study: {seed: 1}\n")
+    before = {path: path.lstat().st_mtime_ns for path in project.rglob("*")}
+    os.chdir(project / "studies/a")
+    try:
+        called(["folder", target, "--profile", "../../profile.yaml"])
+    except StudyError:
+        expect({path: path.lstat().st_mtime_ns for path in project.rglob("*")} == before, "refused after something was written")
+        raise
+    expect(False, "another study is replaced")
+
+
+STUDIES = {"its own": ".", "its own from above": "../a", "another study": "../b", "the definition's": "../..", "a file": "params.yaml"}
 STAGES: dict[str, Callable[[str], list[str]]] = {
     "stage": lambda name: ["run", "01_filter_norms", f"--as={name}", "--section=filter_norms"],
     "notebook": lambda name: ["run", "--as=x", "--section=filter_norms", "--", name],
@@ -164,6 +185,8 @@ def faults(rng: Random) -> Iterator[Fault]:
         for what, attempt in (("bank", named_bank), ("network", named_network), ("units", named_units), ("defense", named_defense)):
             yield Fault("names", f"{what} read: {label}", partial(attempt, name))
         yield Fault("names", f"training: {label}", partial(named_training, name), cost=0.3)
+    for label, target in STUDIES.items():
+        yield Fault("names", f"folder: {label}", partial(named_folder, target), cost=0.2)
     for label, value in NO_TEXT.items():
         for place in PLACES:
             if not isinstance(value, str):

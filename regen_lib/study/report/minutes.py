@@ -6,44 +6,81 @@ output.
 """
 
 import json
+import math
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import yaml
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.extras import need
 from regen_lib.core.storage import write_table
-from regen_lib.study.report import readme
 from regen_lib.study.report.machine import processor
-from regen_lib.study.stage import USAGE
+
+MEASURED = ("cpu_seconds", "peak_mb")
+STUDY = {"what": "the report", "package": "the study's packages", "extra": "study"}
 
 
 def collect(folder: Path, lock: Path) -> pd.DataFrame:
-    """One row a stage (and network) of ``dvc.lock``: CPU seconds, peak memory, machine. :class:`StudyError` where nothing has run."""
+    """One row a stage (and network) of ``dvc.lock``: CPU seconds, peak memory, machine.
+
+    :class:`StudyError` where nothing has run, or a file is damaged.
+    """
     rows = []
-    for name in sorted(yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else []):
+    for name in sorted(locked(lock)):
         stage, _, item = name.partition("@")
         path = folder / f"{name.replace('@', '-')}.json"
         if path.is_file():
-            used = json.loads(path.read_text(encoding="utf-8"))
-            rows.append({"stage": stage, "network": item, **{key: used[key] for key in ("cpu_seconds", "peak_mb")}})
+            rows.append({"stage": stage, "network": item, **used(path, name)})
     if not rows:
         raise StudyError(f"{folder} holds no stage of {lock}: run `make repro` first")
     return pd.DataFrame(rows).assign(machine=processor())
 
 
+def locked(lock: Path) -> list[str]:
+    """The stages that a dvc.lock names; none where there is no such file."""
+    yaml = need("yaml", **STUDY)
+    if not lock.is_file():
+        return []
+    try:
+        return [str(name) for name in yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]]
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        raise StudyError(
+            f"{lock} is damaged, or no lock of DVC ({' '.join(str(error).split())}): take git's, or run `make repro`"
+        ) from error
+
+
+def used(path: Path, stage: str) -> dict[str, float]:
+    """What a stage used, as :func:`regen_lib.study.stage.run` left it."""
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        found = {key: float(content[key]) for key in MEASURED}
+    except (ValueError, TypeError, KeyError) as error:
+        raise damaged(path, stage) from error
+    if not all(map(math.isfinite, found.values())):
+        raise damaged(path, stage)
+    return found
+
+
+def damaged(path: Path, stage: str) -> StudyError:
+    """What is to be done where nobody can read what a stage used."""
+    return StudyError(f"{path} lacks {' or '.join(MEASURED)}, or is damaged: run `dvc repro --single-item --force {stage}`")
+
+
 def main() -> int:
     """Write metrics/minutes.csv and the pages; returns the exit status."""
     try:
-        write_table(Path("metrics/minutes.csv"), collect(USAGE, Path("dvc.lock")))
-        if (USAGE / "inference.csv").is_file():
-            shutil.copy(USAGE / "inference.csv", "metrics/inference.csv")
-    except StudyError as error:
+        readme, usage = need("regen_lib.study.report.readme", **STUDY), need("regen_lib.study.stage", **STUDY).USAGE
+        write_table(Path("metrics/minutes.csv"), collect(usage, Path("dvc.lock")))
+        if (usage / "inference.csv").is_file():
+            shutil.copy(usage / "inference.csv", "metrics/inference.csv")
+        status: int = readme.main()
+    except (OSError, StudyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return readme.main()
+    return status
 
 
 if __name__ == "__main__":

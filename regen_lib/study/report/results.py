@@ -1,29 +1,91 @@
 """A study's tables of results, read whole, and the one cell of a table that a sentence needs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from regen_lib.core.errors import StudyError
 
-FILES = (
-    *("banks", "choices", "clipping", "costs", "excitation", "fig2", "fig3", "figS2", "fig6_test", "hardened", "margins", "synthesis"),
-    *("unseen", "defenses", "table4_defenses", "table6_defenses", "defense_costs", "home", "clipped"),
-    *("table1", "table2", "table3", "table4", "table5", "table6"),
+EVALUATED = (
+    "network",
+    "defense",
+    "attack",
+    "xi",
+    "images",
+    "clean_accuracy",
+    "accuracy",
+    "restoration",
+    "fooling_ratio",
+    "ci_low",
+    "ci_high",
 )
+COMPARED = (*EVALUATED, "paper")
+BANKS = ("bank", "network", "attack", "xi", "fooling_own", "fooling_own_min", "fooling_unseen", "cosine_max", "span_train")
+COLUMNS: dict[str, tuple[str, ...]] = {  # what the pages take from each table
+    "banks": BANKS,
+    "choices": (*EVALUATED, "setting"),
+    "clipping": (*EVALUATED, "clip"),
+    "costs": ("network", "attack", "gradients", "fooling"),
+    "excitation": ("network", "attack", "excitation", "xi", "fooling"),
+    "fig2": ("network", "layer", "depth", "spearman", "spearman_drawn"),
+    "fig3": ("network", "layer", "order", "fraction", "accuracy", "clean"),
+    "figS2": (*EVALUATED, "sweep", "value"),
+    "fig6_test": (*EVALUATED, "fooling_own"),
+    "hardened": EVALUATED,
+    "margins": ("network", "attack", "xi", "fooling", "margin"),
+    "synthesis": ("network", "method", "steps_median", "mixed_median", "cosine_median"),
+    "unseen": BANKS,
+    "defenses": EVALUATED,
+    "table4_defenses": EVALUATED,
+    "table6_defenses": EVALUATED,
+    "defense_costs": ("network", "defense", "parameters"),
+    "home": ("network", "defense", "measure", "value"),
+    "clipped": (*EVALUATED, "clip"),
+    "table1": (*COMPARED, "attack_network"),
+    **dict.fromkeys(("table2", "table3", "table4", "table5"), COMPARED),
+    "table6": (*COMPARED, "passes", "late_gain"),
+}
+FILES = tuple(COLUMNS)
+MEASURED = ("network", "defense", "inference")
 
 
 def read(metrics: Path) -> dict[str, pd.DataFrame]:
-    """Every table of the study; :class:`StudyError` for one that is missing."""
+    """Every table of the study; :class:`StudyError` for one that is missing, damaged or another."""
     missing = [name for name in FILES if not (metrics / f"{name}.csv").is_file()]
     if missing:
         raise StudyError(f"{metrics} lacks {', '.join(missing)}: run `dvc repro`")
-    tables = {name: pd.read_csv(metrics / f"{name}.csv") for name in FILES}
-    timed = metrics / "inference.csv"
-    costs = tables["defense_costs"]
-    measured = pd.read_csv(timed) if timed.is_file() else costs[["network", "defense"]].assign(inference=float("nan"))
-    tables["defense_costs"] = costs.merge(measured, on=["network", "defense"], how="left", validate="1:1")
+    tables = {name: table(metrics / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
+    if tables["table2"].empty:
+        raise StudyError(f"{metrics / 'table2.csv'} has no rows: delete it and run `dvc repro`")
+    tables["defense_costs"] = priced(tables["defense_costs"], metrics / "inference.csv")
     return tables
+
+
+def table(path: Path, columns: Sequence[str], remedy: str = "delete it and run `dvc repro`") -> pd.DataFrame:
+    """A table that has these columns; :class:`StudyError` with the remedy for any other file."""
+    try:
+        found = pd.read_csv(path)
+    except ValueError as error:  # pandas' own among them: empty, another number of fields in a line, no UTF-8
+        raise StudyError(f"{path} is damaged, or no table ({' '.join(str(error).split())}): {remedy}") from error
+    if lacking := [name for name in columns if name not in found]:
+        raise StudyError(f"{path} lacks the columns {', '.join(lacking)}, it is another table: {remedy}")
+    return found
+
+
+def priced(costs: pd.DataFrame, timed: Path) -> pd.DataFrame:
+    """What each defence costs, with its time at inference where ``timed`` has it, which no stage needs."""
+    measured, again = (
+        costs[["network", "defense"]].assign(inference=float("nan")),
+        "`python -m regen_lib.study.report.minutes` writes it anew",
+    )
+    if timed.is_file():
+        measured = table(timed, MEASURED, f"delete it; {again}")[list(MEASURED)]
+    try:
+        return costs.merge(measured, on=["network", "defense"], how="left", validate="1:1")
+    except ValueError as error:  # a row that is there twice, or names that are numbers
+        why = str(error).partition("\n")[0]
+        raise StudyError(f"{timed} does not fit defense_costs.csv beside it ({why}): delete it; {again}") from error
 
 
 def cell(tables: dict[str, pd.DataFrame], table: str, network: str, attack: str, defense: str) -> pd.Series:
