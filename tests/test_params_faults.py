@@ -91,6 +91,10 @@ REAL = {"one": TABLE, "another": TABLE}
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
+        ("ablation.choices.he.recipe", {"images": 60_000}, "ablation.choices.he.recipe.images: train has 50000 images: ask for at most"),
+        ("ablation.choices.he.images", 500, "ablation.choices.he.images: its recipe takes 3000: give as many, or it fewer (found 500)"),
+        ("ablation.variants.twin", SET, "ablation.variants.twin: is the same point of Fig. S2 as units6: move one of them to"),
+        ("examples.layer", "conv5_3", "examples.layer: has no unit to be shown: choose from conv1_1, conv1_2, conv2_1, conv3_1, conv4_1,"),
         ("ablation.variants.ours", SET, "ablation.variants.ours: the study has a defence of that name: rename these units (found 'ours')"),
         ("ablation.choices.undefended", SET, "ablation.choices.undefended: the study has a defence of that name: rename these units"),
         ("ablation.choices.units6", SET, "ablation.choices.units6: ablation.variants has units of that name too: rename one of them"),

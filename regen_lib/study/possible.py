@@ -44,10 +44,8 @@ IMAGES = {
     "secondary.evaluation.images": "test",
     "comparison.images": "test",
 }
-RECIPES = (  # wherever a training is described
-    *("networks.*.recipe", "rivals.*.recipe", "training.recipe", "training.variants.*.recipe", "ablation.recipe"),
-    *("ablation.variants.*.recipe", "ablation.choices.*.recipe", "secondary.training.recipe"),
-)
+UNITS = ("training.recipe", "training.variants.*.recipe", "ablation.variants.*.recipe", "ablation.choices.*.recipe")
+RECIPES = ("networks.*.recipe", "rivals.*.recipe", "ablation.recipe", "secondary.training.recipe", *UNITS)
 
 
 def mistakes(params: Params, folder: Path) -> Iterator[Mistake]:
@@ -97,8 +95,6 @@ def networks(params: Params, shape: tuple[int, int, int]) -> Iterator[Mistake]:
         for name, row in params["ablation"][key].items():
             for layer in row.get("layers") or ():
                 yield from convolution(f"ablation.{key}.{name}.layers", layer, built[params["ablation"]["network"]])
-    shown = params["examples"]
-    yield from convolution("examples.layer", shown["layer"], built[shown["network"]])
 
 
 @cache
@@ -148,7 +144,8 @@ def bank(place: str, row: Params, params: Params, there: Extent) -> Iterator[Mis
 
 def images(params: Params, there: Extent) -> Iterator[Mistake]:
     """Numbers of images that are more than there are."""
-    wanted = dict(IMAGES) if params["training"]["stream"] else IMAGES | {"training.recipe.images": "train"}
+    decoded = () if params["training"]["stream"] else UNITS  # a stream has more
+    wanted = IMAGES | {f"{recipe}.images": "train" for recipe in decoded}
     for pattern, split in wanted.items():
         for place, value in found(params, pattern.split(".")):
             if isinstance(value, int) and (count := there.counts[split]) is not None and value > count:

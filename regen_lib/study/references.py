@@ -38,6 +38,7 @@ def mistakes(params: Params) -> Iterator[Mistake]:
     yield from defenses(params)
     yield from variants(params)
     yield from placed(params)
+    yield from pictured(params)
     yield from targeted(params["comparison"], all_banks(params))
 
 
@@ -247,7 +248,9 @@ def variants(params: Params) -> Iterator[Mistake]:
     for section, key in (("training", "variants"), ("ablation", "variants"), ("ablation", "choices")):
         for name, row in params[section][key].items():
             try:
-                RecipeSection(**(params[section]["recipe"] | (row.get("recipe") or {})))
+                recipe = RecipeSection(**(params[section]["recipe"] | (row.get("recipe") or {})))
+                if row.get("images") and row["images"] < (needed := recipe.images or recipe.batch):
+                    yield Mistake(f"{section}.{key}.{name}.images", row["images"], f"its recipe takes {needed}: give as many, or it fewer")
             except ValidationError as error:
                 yield Mistake(f"{section}.{key}.{name}.recipe", row["recipe"], error.errors()[0]["msg"].removeprefix("Value error, "))
 
@@ -262,6 +265,20 @@ def placed(params: Params) -> Iterator[Mistake]:
             if layers and row["units"] > (most := max(map(len, layers))):
                 why = f"its layers are {most}" if own else f"units names at most {most} layers for {', '.join(networks)}"
                 yield Mistake(f"{section}.{key}.{name}.units", row["units"], f"{why}: give no more, or name more there")
+
+
+def pictured(params: Params) -> Iterator[Mistake]:
+    """Of the filter that Fig. 5 shows before and after its unit, and of the points of Fig. S2."""
+    examples, ours = params["examples"], params["training"]["variants"].get("ours")
+    if ours and (layers := ours.get("layers") or params["units"].get(examples["network"])):
+        layered = list(layers)[: ours["units"]]
+        yield from missing("examples.layer", examples["layer"], layered, f"has no unit to be shown: choose from {', '.join(layered)}")
+    points: dict[tuple[int, float], str] = {}
+    for name, row in params["ablation"]["variants"].items():
+        if (other := points.setdefault((row["units"], row["ratio"]), name)) != name:
+            yield Mistake(
+                f"ablation.variants.{name}", name, f"is the same point of Fig. S2 as {other}: move one of them to ablation.choices"
+            )
 
 
 def targeted(comparison: Params, known: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -201,7 +201,7 @@ def references() -> Iterator[Mutation]:
         "comparison.targeted": "spgd",
         "rivals.prn.built_on": "defenses/prn_det",
         "rivals.jpeg.built_on": "defenses/../../x",
-        "rivals.hgd.built_on": "prn",
+        "rivals.dead_zone.built_on": "prn",
         "strengths.network": "squeezenet",
         "secondary.fig6_network": "vgg16",
         "generalization.control": "random",
