@@ -15,7 +15,7 @@ MUTATIONS = (
         "half of the lost top-1 is all of it", f"{REPORT}/verdicts.py", "HOLDS, PARTLY = 0.9, 0.5", "HOLDS, PARTLY = 0.5, 0.5", (SIX,)
     ),
     Mutation("the verdict on random halves", f"{REPORT}/verdicts.py", 'grade(half["ranked"])', 'grade(half["random"])', (SIX,)),
-    Mutation("the share of what was there", f"{REPORT}/verdicts.py", "/ (clean - top1.undefended)", "/ clean", (SIX,)),
+    Mutation("the share of what was there", f"{REPORT}/verdicts.py", "lost = clean - top1.undefended", "lost = clean", (SIX,)),
     Mutation(
         "units before hardening in the white box", f"{REPORT}/verdicts.py", 'returned(worst, "hardened")', 'returned(worst, "ours")', (SIX,)
     ),
@@ -102,28 +102,50 @@ MUTATIONS = (
         (CLAIMS,),
     ),
     Mutation("equal cost to SGA", f"{REPORT}/claims.py", 'at_equal_cost(t["costs"], "uap")', 'at_equal_cost(t["costs"], "sga")', (CLAIMS,)),
-    Mutation(
-        "the mean counts as an unseen attack", f"{REPORT}/claims.py", '("random_signs", "mean_unseen")', '("random_signs",)', (CLAIMS,)
-    ),
+    Mutation("the mean counts as an unseen attack", f"{REPORT}/claims_of_defenses.py", 'by.drop("mean_unseen")', "by", (CLAIMS,)),
     Mutation(
         "hardened and ours change places",
-        f"{REPORT}/claims.py",
+        f"{REPORT}/claims_of_defenses.py",
         "again[name, 'mean_unseen', 'hardened']",
         "again[name, 'mean_unseen', 'ours']",
         (CLAIMS,),
     ),
     Mutation(
         "hardening costs nothing",
-        f"{REPORT}/claims.py",
+        f"{REPORT}/claims_of_defenses.py",
         'uap.clean_accuracy["undefended"] - uap.clean_accuracy["hardened"]',
         'uap.clean_accuracy["ours"] - uap.clean_accuracy["hardened"]',
         (CLAIMS,),
     ),
-    Mutation("Fig. 6 on other images", f"{REPORT}/claims.py", "uap.fooling_own[key]", "uap.fooling_ratio[key]", (CLAIMS,)),
-    Mutation("clipped is not clipped", f"{REPORT}/claims.py", "clip[defense, True]", "clip[defense, False]", (CLAIMS,)),
-    Mutation("Fig. S2 under l2", f"{REPORT}/claims.py", 'UNDER = {"uap":', 'UNDER = {"uap_l2":', (CLAIMS,)),
-    Mutation("clipping turned round", f"{REPORT}/claims.py", "means[1] - means[0]", "means[0] - means[1]", (CLAIMS,)),
-    Mutation("the control is in the span", f"{REPORT}/claims.py", 'both[both.bank != "random_signs"]', "both", (CLAIMS,)),
+    Mutation("Fig. 6 on other images", f"{REPORT}/claims_of_defenses.py", "uap.fooling_own[key]", "uap.fooling_ratio[key]", (CLAIMS,)),
+    Mutation("clipped is not clipped", f"{REPORT}/claims_of_defenses.py", "clip[defense, True]", "clip[defense, False]", (CLAIMS,)),
+    Mutation("Fig. S2 under l2", f"{REPORT}/claims_of_defenses.py", 'UNDER = {"uap":', 'UNDER = {"uap_l2":', (CLAIMS,)),
+    Mutation("clipping turned round", f"{REPORT}/claims_of_defenses.py", "means[1] - means[0]", "means[0] - means[1]", (CLAIMS,)),
+    Mutation("the control is in the span", f"{REPORT}/claims_of_defenses.py", 'both[both.bank != "random_signs"]', "both", (CLAIMS,)),
+    Mutation("what holds on some networks holds", f"{REPORT}/wording.py", '"holds" if met.all()', '"holds" if met.any()', (CLAIMS,)),
+    Mutation(
+        "the best unseen attack is the worst", f"{REPORT}/claims_of_defenses.py", "each.ours.argmin()", "each.ours.argmax()", (CLAIMS,)
+    ),
+    Mutation("more weights are fewer", f"{REPORT}/claims.py", "trained.ours / retrained", "retrained / trained.ours", (CLAIMS,)),
+    Mutation("the strongest xi is the weakest", f"{REPORT}/claims.py", "table4.xi.max()", "table4.xi.min()", (CLAIMS,)),
+    Mutation("a network that loses nothing counts", f"{REPORT}/verdicts.py", "/ lost)[lost > 0]", "/ lost)", ("tests/test_verdicts.py",)),
+    Mutation(
+        "a defence beyond the interval is level",
+        f"{REPORT}/verdicts.py",
+        "apart[name] <= math.hypot",
+        "apart[name] > math.hypot",
+        ("tests/test_verdicts.py",),
+    ),
+    Mutation(
+        "weak attacks are strong ones",
+        f"{REPORT}/photographs.py",
+        'tried > fooling["random_signs"]',
+        'tried < fooling["random_signs"]',
+        ("tests/test_report_photographs.py",),
+    ),
+    Mutation(
+        "another study is another seed", f"{REPORT}/seeds.py", "alike.get(name) != other.get(name)", "False", ("tests/test_seeds.py",)
+    ),
     Mutation("seeds that one study lacks", f"{REPORT}/seeds.py", "== len(parts)", ">= 1", ("tests/test_seeds.py",)),
     Mutation(
         "who is behind ours", f"{REPORT}/seeds.py", "pairs[defense] > pairs.ours", "pairs[defense] < pairs.ours", ("tests/test_seeds.py",)
