@@ -88,4 +88,4 @@ def test_a_folder_with_another_seed(tmp_path: Path) -> None:
     prepare(tmp_path / "again", base / "params.yaml", base / "seeds.yaml", raw=False, seed=7)
     params = load_params(tmp_path / "again/params.yaml")
     assert params["study"]["seed"] == 7
-    assert set(params["rivals"]) == {"prn", "jpeg", "adversarial_training", "shared_adversarial_training"}
+    assert set(params["rivals"]) == {"prn", "jpeg"}
