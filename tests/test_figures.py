@@ -75,7 +75,7 @@ def test_excitation_points_out_the_named_attacks() -> None:
 
 def test_fig_6_has_the_papers_hardened_network() -> None:
     axis = attacks.attack_curves(frame("defense passes fooling", ("ours", 1, 0.5), ("ours", 2, 0.7), ("prn", 1, 0.4))).axes[0]
-    assert lines(axis) == {"regenerated (ours)": [(1, 0.5), (2, 0.7)], "PRN": [(1, 0.4)]}
+    assert lines(axis) == {"regeneration (ours)": [(1, 0.5), (2, 0.7)], "PRN": [(1, 0.4)]}
     assert 0.42 in [y for line in axis.get_lines() for _, y in points(line)]
     heights = {text.get_text(): text.xy[1] for text in axis.texts if isinstance(text, Annotation)}
     assert heights["regenerated (ours)"] == pytest.approx(0.7)

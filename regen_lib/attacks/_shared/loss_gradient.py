@@ -12,8 +12,8 @@ LOSS_CLIP = 9.0  # no single image may dominate a gradient that is followed uphi
 def loss_gradient(network: nn.Module, parts: Tensor, labels: Tensor, v: Tensor, chosen: Tensor, *, clip: bool = True) -> Tensor:
     """Gradient ``[K, C, H, W]`` of each member's mean cross-entropy to ``labels`` over its ``chosen`` ``[K, b]`` images.
 
-    As many members go through the network together as :data:`AT_ONCE` allows, one at least. ``clip``: each image's loss is clipped at 9. Not for
-    a loss that is followed downhill: of a thousand classes most are further away than that, and their images would have no
+    As many members go through the network together as :data:`AT_ONCE` allows, one at least. ``clip``: each image's loss is clipped at
+    9. Not for a loss that is followed downhill: of a thousand classes most are further away than that, and their images would have no
     gradient at all.
     """
     together = max(1, AT_ONCE // (chosen.shape[1] * v[0].numel()))
