@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import regen_lib as rl
 from regen_lib.core.metrics import Z95
-from regen_lib.core.storage import weights_hash
+from regen_lib.core.storage import weights_hash, write_tensors
 from tests.conftest import TASK, draw, linear_network, rng
 from tests.repository import REPOSITORY
 
@@ -213,6 +213,23 @@ def test_defend_by_name(network: nn.Module, images: rl.Images) -> None:
 def test_defend_names_what_is_wrong(network: nn.Module, images: rl.Images, name: str, options: dict[str, object], said: str) -> None:
     with pytest.raises(rl.StudyError, match=said):
         rl.defend(name, network, images, bank(torch.ones(1, *TASK.shape)), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"channels": 1, "maps": -4, "blocks": 1}, "maps is -4"),
+        ({"channels": 1, "maps": 4, "blocks": 1, "wide": 2}, "wide is 2: prn has no such option"),
+        ({"maps": 4, "blocks": 1}, "channels is missing"),
+        ({"channels": 1, "maps": "4", "blocks": 1}, "maps is '4'"),
+    ],
+)
+def test_kept_options_are_those_of_the_defence(tmp_path: Path, network: nn.Module, options: dict[str, object], said: str) -> None:
+    """A whole file, with its own sum, that another version or another hand wrote."""
+    path = tmp_path / "prn.safetensors"
+    write_tensors(path, "defense", {"a": torch.zeros(1)}, defense="prn", options=options, network_hash=weights_hash(network))
+    with pytest.raises(rl.StudyError, match=said):
+        rl.load_defense(path, network)
 
 
 def test_what_was_defended_is_kept_and_found_again(tmp_path: Path, network: nn.Module, images: rl.Images) -> None:

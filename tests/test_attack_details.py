@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks import make
+from regen_lib.attacks._shared import loss_gradient as gradients
 from regen_lib.attacks._shared.deepfool import deepfool
 from regen_lib.attacks._shared.generators import LatentGenerator, residual_generator, seeded
 from regen_lib.attacks._shared.loss_gradient import loss_gradient
@@ -138,6 +139,24 @@ def test_a_loss_above_nine_has_no_gradient(scale: float, counts: bool) -> None:
     gradient = loss_gradient(network, parts, labels, torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, dtype=torch.long))
     expected = scale / (1 + math.exp(-scale)) if counts else 0.0  # of log(1 + e^scale)
     assert float(gradient) == pytest.approx(expected)
+
+
+def test_members_go_through_the_network_in_pieces_that_fit(network: nn.Module, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of five members at a time: each has the gradient that it has alone, and as many images at once as fit."""
+    parts = images.pixels[:40].view(5, 8, *images.pixels.shape[1:])
+    labels, chosen = images.labels[:40].view(5, 8), torch.randint(8, (5, 3), generator=rng(1))
+    v = torch.randn(5, *images.pixels.shape[1:], generator=rng(2))
+    whole = loss_gradient(network, parts, labels, v, chosen)
+    seen: list[int] = []
+    handle = network.register_forward_pre_hook(lambda _module, x: seen.append(len(x[0])))
+    monkeypatch.setattr(gradients, "AT_ONCE", 2 * 3 * v[0].numel() + 1)
+    pieces = loss_gradient(network, parts, labels, v, chosen)
+    monkeypatch.setattr(gradients, "AT_ONCE", 1)
+    alone = loss_gradient(network, parts, labels, v, chosen)
+    handle.remove()
+    assert seen == [6, 6, 3, *[3] * 5]
+    for found in (pieces, alone):
+        assert float((found - whole).abs().max()) < 1e-6 * float(whole.abs().max())
 
 
 def test_eight_and_a_half_is_below_the_clip() -> None:

@@ -87,7 +87,7 @@ def test_a_mended_image_is_read_again(raw: Path, tmp_path: Path) -> None:
 
 def test_another_plan_leaves_nothing_behind(raw: Path, tmp_path: Path, stopped: Stopped) -> None:
     left = os.listdir(stopped.target.parent / "images.safetensors.parts")
-    (stopped.target.parent / "images.safetensors.parts" / "note.json.99.partial").touch()
+    (stopped.target.parent / "images.safetensors.parts" / "note.json.99.regen.partial").touch()
     bad = raw / "all/n02/01.JPEG"
     bad.write_bytes(b"")
     with pytest.raises(StudyError):

@@ -75,10 +75,10 @@ def test_excitation_points_out_the_named_attacks() -> None:
 
 def test_fig_6_has_the_papers_hardened_network() -> None:
     axis = attacks.attack_curves(frame("defense passes fooling", ("ours", 1, 0.5), ("ours", 2, 0.7), ("prn", 1, 0.4))).axes[0]
-    assert lines(axis) == {"regenerated (ours)": [(1, 0.5), (2, 0.7)], "PRN": [(1, 0.4)]}
+    assert lines(axis) == {"regeneration (ours)": [(1, 0.5), (2, 0.7)], "PRN": [(1, 0.4)]}
     assert 0.42 in [y for line in axis.get_lines() for _, y in points(line)]
     heights = {text.get_text(): text.xy[1] for text in axis.texts if isinstance(text, Annotation)}
-    assert heights["regenerated (ours)"] == pytest.approx(0.7)
+    assert heights["regeneration (ours)"] == pytest.approx(0.7)
     assert heights["PRN"] == pytest.approx(0.4)
     assert heights["the paper's hardened network, 0.42"] == pytest.approx(0.4 + GAP)  # .42 would touch PRN's
 
@@ -135,7 +135,7 @@ def test_the_study_in_one_picture() -> None:
     rows = [("vgg16", "undefended", "uap", 0.9, 0.1), ("vgg16", "ours", "uap", 0.89, 0.8), ("vgg16", "ours", "fff", 0.89, 0.7)]
     found = lines(evaluation.summary(frame("network defense attack clean_accuracy accuracy", *rows)).axes[0])
     assert [x for x, _ in found["undefended, clean images"]] == [0.9, 0.9]
-    assert found["regenerated (ours)"] == [(0.8, 0), (0.7, 1)]
+    assert found["regeneration (ours)"] == [(0.8, 0), (0.7, 1)]
     assert found["undefended"][0] == (0.1, 0)
 
 

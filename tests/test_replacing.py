@@ -37,7 +37,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> N
     """Of any file of the folder; before the next one is written, as a full disk has no room for both."""
     process = writer(tmp_path / "a.bin")
     (left,) = tmp_path.iterdir()
-    assert left.name == f"a.bin.{process.pid}.partial"
+    assert left.name == f"a.bin.{process.pid}.regen.partial"
     replace_bytes(tmp_path / "b.bin", b"b")
     assert left.exists()  # its writer lives
     process.send_signal(signal.SIGKILL)
@@ -51,13 +51,14 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> N
 
 def test_a_process_of_that_number_is_no_proof_that_the_owner_lives(tmp_path: Path) -> None:
     """Numbers of processes come again: only the lock counts. Other names are other programs'."""
-    (tmp_path / f"a.bin.{os.getppid()}.partial").write_bytes(b"old")
-    for name in ("film.partial", "a.bin.x1.partial"):
+    (tmp_path / f"a.bin.{os.getppid()}.regen.partial").write_bytes(b"old")
+    for name in ("film.partial", "a.bin.x1.regen.partial", "a.bin.99.partial"):
         (tmp_path / name).write_bytes(b"theirs")
-    (tmp_path / "folder.1.partial").mkdir()
-    os.mkfifo(tmp_path / "fifo.2.partial")
+    (tmp_path / "folder.1.regen.partial").mkdir()
+    os.mkfifo(tmp_path / "fifo.2.regen.partial")
     remove_abandoned(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin.x1.partial", "fifo.2.partial", "film.partial", "folder.1.partial"]
+    left = ["a.bin.99.partial", "a.bin.x1.regen.partial", "fifo.2.regen.partial", "film.partial", "folder.1.regen.partial"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
 def test_a_block_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:

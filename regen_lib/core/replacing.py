@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 
 from regen_lib.core.errors import StudyError
 
-PARTIAL = re.compile(r".+\.\d+\.partial")
+PARTIAL = re.compile(r".+\.\d+\.regen\.partial")  # nobody else's
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[BufferedRandom]:
     First it removes what killed processes left in that folder: a full disk needs no more room the second time. :class:`StudyError` where
     the file cannot be written.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.regen.partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(path.parent)

@@ -34,7 +34,6 @@ ATTACK_TITLES = Titles(
         "random_signs": "random signs",
         "random_l2": "random, l2",
         "mean_unseen": "mean, unseen",
-        "mean_all": "mean of all",
     }
 )
 DEFENSE_TITLES = Titles(

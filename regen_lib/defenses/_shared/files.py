@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from regen_lib.core.errors import StudyError
+from regen_lib.core.options import check
 from regen_lib.core.storage import fill, opened, weights_hash, write_tensors
 from regen_lib.defenses import find
 from regen_lib.defenses._shared.base import Defended
@@ -33,7 +34,8 @@ def load_defense(path: Path | str, network: nn.Module, name: str | None = None) 
             raise StudyError(f"it holds {found}, not {name}")
         if metadata["network_hash"] != weights_hash(network):
             raise StudyError(f"{found} for other weights of the network")
-        defended: Defended = getattr(find(found), found)(network, **options)
+        check(builder := getattr(find(found), found), options)
+        defended: Defended = builder(network, **options)
         defended.made = (found, options)
         state = {key: tensor for key, tensor in defended.state_dict().items() if key.startswith("network.")}
         fill(defended, {**tensors, **state})

@@ -17,7 +17,7 @@ from regen_lib.study.titles import ATTACK_TITLES, TITLES
 
 # Okabe and Ito's palette: told apart with any kind of colour vision
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
-DEFENSE_STYLE = {"undefended": (ORANGE, "s", "undefended"), "ours": (BLUE, "o", "regenerated (ours)")}
+DEFENSE_STYLE = {"undefended": (ORANGE, "s", "undefended"), "ours": (BLUE, "o", "regeneration (ours)")}
 HARDENED = (GREEN, "D", "ours, iterative training")
 ORDER_STYLE = {"ranked": (BLUE, "o", "most vulnerable first"), "random": (GREY, "D", "random"), "reversed": (ORANGE, "s", "least first")}
 
