@@ -179,9 +179,9 @@ def files(tmp_path: Path, network: nn.Module) -> dict[str, Path]:
     return {"units": tmp_path / "units", "bank": tmp_path / "bank"}
 
 
-def refusal(call: Callable[[], object]) -> str:
+def refusal(call: Callable[..., object], *given: object, **others: object) -> str:
     with pytest.raises(rl.StudyError) as caught:
-        call()
+        call(*given, **others)
     return str(caught.value)
 
 
@@ -189,11 +189,11 @@ def test_a_sound_file_is_not_blamed_for_another_network(files: dict[str, Path], 
     other = copy.deepcopy(network)
     other.fc8.bias.data += 1
     for load in (lambda given: rl.load_units(files["units"], given), lambda given: rl.load_bank(files["bank"], network=given)):
-        said = refusal(lambda load=load: load(other))
+        said = refusal(load, other)
         assert f"give the network whose hash is {weights_hash(network)} (this one's is {weights_hash(other)})" in said
         assert ANEW not in said
         for wrong in ("network.pt", 3):
-            said = refusal(lambda load=load, wrong=wrong: load(wrong))
+            said = refusal(load, wrong)
             assert type(wrong).__name__ in said or repr(wrong) in said
             assert "odule" in said
             assert ANEW not in said
@@ -201,24 +201,24 @@ def test_a_sound_file_is_not_blamed_for_another_network(files: dict[str, Path], 
 
 def test_a_sound_file_is_not_blamed_for_a_wrapper(files: dict[str, Path], network: nn.Module) -> None:
     assert len(rl.load_bank(files["bank"], network=nn.DataParallel(network))) == 2
-    said = refusal(lambda: rl.load_units(files["units"], nn.DataParallel(network)))
+    said = refusal(rl.load_units, files["units"], nn.DataParallel(network))
     assert "units on conv1_1, which the DataParallel given has not, though its weights are the right ones: give the network in" in said
     assert ANEW not in said
 
 
 def test_a_sound_file_is_not_blamed_for_another_shape(files: dict[str, Path]) -> None:
-    said = refusal(lambda: rl.load_bank(files["bank"], shape=(3, 12, 12)))
+    said = refusal(rl.load_bank, files["bank"], shape=(3, 12, 12))
     assert "perturbations of (1, 12, 12), images of (3, 12, 12): give images of the shape" in said
     assert ANEW not in said
     for wrong in (5, "a", (1, 12)):
-        said = refusal(lambda wrong=wrong: rl.load_bank(files["bank"], shape=wrong))
+        said = refusal(rl.load_bank, files["bank"], shape=wrong)
         assert said == f"load_bank: shape is {wrong!r}: give a list of 3, each a whole number, or null"
 
 
 def test_a_study_still_says_what_makes_a_bank_anew(files: dict[str, Path], network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regen_lib.core.origin.MAKERS", [lambda path: f"run {path.name} again"])
     network.fc8.bias.data += 1
-    assert refusal(lambda: rl.load_bank(files["bank"], network=network)).endswith("(it is made anew so: run bank again)")
+    assert refusal(rl.load_bank, files["bank"], network=network).endswith("(it is made anew so: run bank again)")
 
 
 PATHS: dict[str, Callable[[Any, nn.Module], object]] = {
