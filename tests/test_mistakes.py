@@ -47,8 +47,8 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "no layer": (lambda: units([]), r"layers \[\]: give a list of one or more"),
     "a name for layers": (lambda: units("0"), "layers '0': give a list of one or more"),
-    "nothing to train on": (lambda: units(["0"], synthetic=0), "synthetic 0: units are trained on at least one"),
-    "no image to calibrate on": (lambda: units(["0"], calibration=0), "calibration on 0 images"),
+    "nothing to train on": (lambda: units(["0"], synthetic=0), "synthetic is 0: give a whole number, 1 or more"),
+    "no image to calibrate on": (lambda: units(["0"], calibration=0), "calibration is 0: give a whole number, 1 or more, or null"),
     "more images than there are": (lambda: units(["0"], calibration=99), "99 images asked for, 16 are there"),
     "half an epoch": (lambda: rl.Recipe(1.5, 0.1), "epochs is 1.5: give a whole number, 1 or more"),
 }

@@ -16,6 +16,8 @@ from regen_lib.core.options import Amount, Count, Natural
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.seeding import generator
 
+SIDE = 5  # pixels, the least: at a quarter of the size its generator reflects a margin of one
+
 
 @door.attack()
 def gap(
@@ -37,6 +39,7 @@ def gap(
     cross-entropy to the least likely class (the release's), or ``clean``, minus the log of that to the clean class. With a class
     ``towards`` the attack is targeted. The fooling ratio is taken after each pass over the images; the best pass counts.
     """
+    door.large_enough("gap", pixels, SIDE)
     parts = split(pixels, count)
     clean = predictions(network, parts)
     objective = partial(generator_loss, network, loss=loss, towards=towards)

@@ -15,6 +15,7 @@ from regen_lib.core.perturbations import Bank, Threat
 Prior = Literal["none", "range", "data"]
 SATURATED = 0.5  # share of the values at the bound from which a perturbation may be halved ...
 STILL = 1e-5  # ... once that share no longer changes
+SIDE = 2  # pixels, the least: a blur over 3 x 3 reflects a margin of one
 
 
 @door.attack(shared=True)
@@ -37,6 +38,8 @@ def gd_uap(
     mean image, of one colour; ``range``, Gaussian noise of the images' mean and deviation;
     ``data``, ``batch`` of the images, augmented. A saturated perturbation that no longer changes is halved.
     """
+    if prior != "none":
+        door.large_enough("gd_uap", pixels, SIDE)
     mean, std = neutral(pixels)
 
     def inputs(rng: torch.Generator) -> Tensor:

@@ -4,12 +4,14 @@
   in pixels.
 * A network takes such images as float32 and gives one row of logits (before any softmax) for each: float32 ``[N, classes]``,
   finite, of two or more classes. It leaves the images as they are, is run in evaluation mode and put back as it was
-  (:func:`evaluating`); an image's logits must not depend on the images beside it, so batch normalisation needs running statistics.
+  (:func:`evaluating`). An image's logits must not depend on the images beside it; what is checked of that is that batch
+  normalisation has running statistics. A network that looks at its batch by other means is not recognised, nor are values that are
+  no logits unless they are probabilities, none below 0 and every row summing to 1: whoever gives it answers for it.
 * An attack by gradients needs a gradient that is not zero everywhere, as many images as it is told to take at once, and
   options that let it move. What it gives is finite and not zero; far below ``xi`` it is warned of
   (:mod:`regen_lib.attacks._shared.door`, a decorator on every attack).
 
-Whatever breaks it is refused with a :class:`StudyError` that says what to do. The check costs one forward (an attack's: one
+What is seen to break it is refused with a :class:`StudyError` that says what to do. The check costs one forward (an attack's: one
 gradient) of ``PROBE`` images and draws no random numbers.
 """
 
@@ -42,6 +44,12 @@ def images(pixels: Tensor) -> None:
         warn(
             "the images hold 0 and 1 alone: if they were in [0, 1], give (images * 255).round().to(torch.uint8)", StudyWarning, stacklevel=3
         )
+
+
+def labelled(images: Any) -> None:
+    """Refuse what is no :class:`regen_lib.Images`, nor a stream of them."""
+    if not hasattr(images, "batches"):
+        raise StudyError(f"images with labels are a {type(images).__name__}: give regen_lib.Images(pixels, labels)")
 
 
 def scale(pixels: Tensor) -> str:
@@ -82,6 +90,8 @@ def perturbations(v: Tensor, pixels: Tensor, choice: Tensor | None = None) -> No
     stack(v)
     if v.shape[1:] != pixels.shape[1:]:
         raise StudyError(f"perturbations of shape {tuple(v.shape)} for images {tuple(pixels.shape)}: give [K, *{tuple(pixels.shape[1:])}]")
+    if choice is not None and not isinstance(choice, Tensor):
+        raise StudyError(f"a choice of {type(choice).__name__}: give a tensor of int64 [{len(pixels)}], a perturbation for each image")
     if choice is not None and (choice.dtype != torch.int64 or tuple(choice.shape) != (len(pixels),)):
         raise StudyError(
             f"a choice of {choice.dtype}, shape {tuple(choice.shape)}: give int64 [{len(pixels)}], a perturbation for each image"

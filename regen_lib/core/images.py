@@ -10,6 +10,7 @@ from torch import Tensor
 from regen_lib.core import processes
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
+from regen_lib.core.options import Natural, check_value
 from regen_lib.core.storage import opened, write_tensors
 
 SMALL = 32 * 32  # pixels
@@ -26,7 +27,8 @@ class Images:
         return len(self.pixels)
 
     def first(self, count: int) -> "Images":
-        """The first ``count`` images; :class:`StudyError` where there are fewer."""
+        """The first ``count`` images; :class:`StudyError` where there are fewer, and for what is no number of images."""
+        check_value("images", "count", count, Natural)
         if count > len(self):
             raise StudyError(f"{count} images asked for, {len(self)} are there: ask for at most {len(self)}")
         return Images(self.pixels[:count], self.labels[:count])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from regen_lib.core import contract, processes
+from regen_lib.core import contract, options, processes
 from regen_lib.core.devices import memory_format
 from regen_lib.core.images import Images, as_input, batch_size
 
@@ -30,6 +30,7 @@ def logits(
 
     :class:`StudyError` for what breaks the contract (:mod:`regen_lib.core.contract`).
     """
+    options.check(predict, {"clip": clip})
     contract.images(pixels)
     if perturbations is not None:
         contract.perturbations(perturbations, pixels, choice)

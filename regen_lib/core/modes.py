@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.wrappers import bare
+from regen_lib.core.wrappers import bare, is_module
 
 
 def each_image_alone(network: nn.Module) -> None:
@@ -34,8 +34,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     evaluation mode and frozen is not touched. :class:`StudyError` for what is no module, and as
     :func:`each_image_alone` says.
     """
-    if not isinstance(network, nn.Module):
-        raise StudyError(f"the network is a {type(network).__name__}: give a torch.nn.Module")
+    is_module(network)
     modes = [(module, module.training) for module in network.modules()]
     wanting = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if training := any(mode for _, mode in modes):

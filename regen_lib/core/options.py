@@ -26,6 +26,7 @@ Probability = Annotated[float, Ge(0), Le(1)]
 
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
 LISTS = (tuple, list, Sequence)
+SHOWN = 120  # characters of a value in a message: a tensor's would fill pages
 
 
 class Mistake(NamedTuple):
@@ -68,8 +69,34 @@ def check(taker: Callable[..., Any], given: Mapping[str, Any], filled: Iterable[
     """:class:`StudyError` for the first of the :func:`mistakes`."""
     for key, value, why in mistakes(taker, given, filled):
         raise StudyError(
-            f"{name or taker.__name__}: {key} {why}" if value is ... else f"{name or taker.__name__}: {key} is {value!r}: {why}"
+            f"{name or taker.__name__}: {key} {why}" if value is ... else f"{name or taker.__name__}: {key} is {shown(value)}: {why}"
         )
+
+
+def check_given(taker: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """:class:`StudyError` for the first of the arguments ``given`` to ``taker``, positional ones too, that does not fit its annotation."""
+    kinds = get_type_hints(taker, include_extras=True)
+    for key, value in given.items():
+        check_value(taker.__name__, key, value, kinds[key])
+
+
+def check_value(where: str, key: str, value: Any, kind: Any) -> None:
+    """:class:`StudyError` for a ``value`` that is not of its ``kind``."""
+    if not fits(value, kind):
+        raise StudyError(f"{where}: {key} is {shown(value)}: give {described(kind)}")
+
+
+def shown(value: Any) -> str:
+    """A value in one line of a message, shortened where it is long."""
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def plain(value: Any) -> Any:
+    """A number of NumPy (or of a fraction) as the int or the float that it stands for; all else as it is."""
+    if type(value) in (bool, int, float) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -131,7 +158,8 @@ def described(kind: Any) -> str:
         return f"a list, each {each[0]}" if len(each) < 2 else f"a list of {len(each)}, each {each[0]}"
     if origin is Mapping:
         return f"keys with values, each {described(arguments[1])}"
-    return WORDS.get(kind, getattr(kind, "__name__", str(kind)))
+    name = str(getattr(kind, "__name__", kind))
+    return WORDS.get(kind, f"{'an' if name[0] in 'AEIOU' else 'a'} {name}")
 
 
 def words(bound: Any) -> str:

@@ -7,14 +7,17 @@ import torch
 
 from regen_lib.core import devices, processes
 from regen_lib.core.environment import TF32
+from regen_lib.core.options import Count, check_given
 
 
-def start(threads: int) -> None:
+def start(threads: Count) -> None:
     """Fix what the bytes of a result depend on: device, thread count, deterministic kernels; join the stage's other processes.
 
     Called first in every notebook. On a GPU a few gradients (of pooling and padding) have no deterministic kernel: torch warns.
-    Denormals are flushed to zero: on a CPU they slow small networks several-fold and change no printed digit.
+    Denormals are flushed to zero: on a CPU they slow small networks several-fold and change no printed digit. :class:`StudyError` for
+    what is no number of threads.
     """
+    check_given(start, {"threads": threads})
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     keep_freed()
     torch.set_num_threads(threads)

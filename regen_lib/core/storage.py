@@ -19,10 +19,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from regen_lib.core import processes
-from regen_lib.core.errors import StudyError
-from regen_lib.core.origin import remedy, renewal
+from regen_lib.core.errors import MismatchError, StudyError
+from regen_lib.core.options import plain, shown
+from regen_lib.core.origin import maker, remedy, renewal
 from regen_lib.core.replacing import replace_bytes, replacing
-from regen_lib.core.wrappers import bare
+from regen_lib.core.wrappers import bare, is_module
 
 FORMAT = 2
 KEY = "regen_lib"  # one key: safetensors writes several in no fixed order
@@ -52,7 +53,22 @@ def write_tensors(path: Path, kind: str, tensors: dict[str, Tensor], **metadata:
 
 def unsealed(kind: str, **metadata: Any) -> str:
     """The metadata of a file that is not sealed yet."""
-    return OPENING + UNSEALED + '", ' + json.dumps({"format": FORMAT, "kind": kind, **metadata}, sort_keys=True)[1:]
+    return OPENING + UNSEALED + '", ' + json.dumps({"format": FORMAT, "kind": kind, **metadata}, sort_keys=True, default=written)[1:]
+
+
+def written(value: Any) -> Any:
+    """What stands in JSON for a ``value`` that it does not know: a number of NumPy's as Python's; :class:`StudyError` for any other."""
+    if (number := plain(value)) is value:
+        raise StudyError(f"{shown(value)} cannot be written, a {type(value).__name__}: give numbers, texts, lists and dictionaries alone")
+    return number
+
+
+def as_path(path: Path | str) -> Path:
+    """Where a file is; :class:`StudyError` for what names none."""
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise StudyError(f"path is {shown(path)}: give a text or a pathlib.Path") from error
 
 
 def seal(file: BufferedRandom) -> None:
@@ -111,11 +127,15 @@ def check_readable(path: Path) -> None:
 def opened(path: Path, kind: str) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
     """What :func:`read_tensors` reads, for a block that builds something of it.
 
-    What the block cannot use (a name or key that is missing, a type, a shape) becomes a :class:`StudyError` with path and remedy.
+    What the block cannot use (a name or key that is missing, a type, a shape) becomes a :class:`StudyError` with path and remedy. A
+    :class:`MismatchError` has a remedy, and the file needs none: it gets the path, and what makes such a file anew where that is known.
     """
     tensors, metadata = read_tensors(path, kind)
     try:
         yield tensors, metadata
+    except MismatchError as error:
+        anew = maker(path)
+        raise MismatchError(f"{path}: {error}{f' (it is made anew so: {anew})' if anew else ''}") from error
     except StudyError as error:
         raise StudyError(f"{path}: {error}: {renewal(path)}") from error
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -147,7 +167,16 @@ def checksum_of(path: Path) -> str:
 
 def weights_hash(network: nn.Module) -> str:
     """SHA-256 over the names, shapes and bytes of a network's weights and buffers, whatever wraps it."""
+    is_module(network)
     return tensors_hash(bare(network).state_dict())
+
+
+def made_for(what: str, kept: str, network: nn.Module) -> None:
+    """:class:`MismatchError` unless ``network`` has the weights whose hash was ``kept`` with a file; ``what`` says which they are."""
+    if not isinstance(kept, str):
+        raise StudyError(f"its network_hash is {shown(kept)}")
+    if (given := weights_hash(network)) != kept:
+        raise MismatchError(f"{what}: give the network whose hash is {kept} (this one's is {given})")
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
@@ -160,10 +189,19 @@ def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load ``tensors`` into ``module``; :class:`StudyError` where names, shapes or types differ or a value is not finite."""
+    """Load ``tensors`` into ``module``; :class:`StudyError` where :func:`check_fit` says so."""
+    check_fit(module, tensors)
+    module.load_state_dict(tensors)
+
+
+def check_fit(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """:class:`StudyError` where ``tensors`` are of other names, shapes or types than those of ``module``, or a value is not finite.
+
+    Whoever reads a file asks; so does whoever writes one, so that none is written that nobody can read.
+    """
     wanted = module.state_dict()
     if other := sorted(wanted.keys() ^ tensors.keys()):
-        there = "only in the file" if other[0] in tensors else "missing"
+        there = "one too many" if other[0] in tensors else "missing"
         raise StudyError(f"it does not fit {type(module).__name__}: {other[0]} is {there}")
     for name, tensor in tensors.items():
         place = wanted[name]
@@ -171,7 +209,6 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             found, expected = (f"{t.dtype} {tuple(t.shape)}" for t in (tensor, place))
             raise StudyError(f"it does not fit {type(module).__name__}: {name} is {found}, expected {expected}")
     check_finite(tensors)
-    module.load_state_dict(tensors)
 
 
 def check_finite(tensors: Mapping[str, Tensor]) -> None:

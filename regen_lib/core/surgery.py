@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from regen_lib.core.errors import StudyError
 from regen_lib.core.hooks import hooked
 from regen_lib.core.modes import each_image_alone
+from regen_lib.core.wrappers import is_module
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -40,6 +41,7 @@ def view(network: M) -> M:
     Weights and buffers are shared with the original, not copied; the original's modes and ``requires_grad`` stay its own.
     :class:`StudyError` as :func:`regen_lib.core.modes.each_image_alone` says.
     """
+    is_module(network)
     frozen: dict[int, Tensor] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
     result = duplicate(network, frozen | {id(buffer): buffer for buffer in network.buffers()}).eval()
     each_image_alone(result)

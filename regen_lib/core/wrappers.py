@@ -5,6 +5,14 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
+from regen_lib.core.errors import MismatchError
+
+
+def is_module(network: object) -> None:
+    """:class:`StudyError` for what is no network at all."""
+    if not isinstance(network, nn.Module):
+        raise MismatchError(f"the network is a {type(network).__name__}: give a torch.nn.Module")
+
 
 def bare(network: nn.Module) -> nn.Module:
     """The network inside ``DataParallel`` and ``torch.compile``: the one whose names the weights go by."""

@@ -12,6 +12,7 @@ from torchvision.transforms.v2.functional import center_crop
 from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input
+from regen_lib.core.options import Natural, check_value
 from regen_lib.core.storage import read_tensors
 from regen_lib.data.image_file import WORKERS, Form, UndecodableError, decode
 from regen_lib.data.image_folder import ImageFolder
@@ -39,7 +40,8 @@ class Streamed:
         return torch.stack([center_crop(self.image(index)[0], [self.form.crop, self.form.crop]) for index in range(min(SAMPLE, len(self)))])
 
     def first(self, count: int) -> "Streamed":
-        """The first ``count`` images; :class:`StudyError` where there are fewer."""
+        """The first ``count`` images; :class:`StudyError` where there are fewer, and for what is no number of images."""
+        check_value("images", "count", count, Natural)
         if count > len(self):
             raise StudyError(f"{count} images asked for, {len(self)} are there: ask for at most {len(self)}")
         return Streamed(self.found.pick(range(count)), self.form, drop=self.drop)

@@ -100,6 +100,7 @@ def defend(
     network: "nn.Module",
     images: "Images",
     bank: "Bank",
+    /,  # their names are options of some defences: prn_det has `images`
     *,
     layers: Sequence[str] = (),
     recipe: Recipe | None = None,
@@ -115,10 +116,14 @@ def defend(
     """
     from dataclasses import asdict
 
-    from regen_lib.defenses._shared.base import TrainingData
+    from regen_lib.core.seeding import whole
+    from regen_lib.defenses._shared.base import Defended, TrainingData
 
+    kinds = {"recipe": (recipe, Recipe | None), "layers": (layers, Sequence[str]), "built_on": (built_on, Defended | None)}
+    for key, (value, kind) in kinds.items():
+        declared.check_value("defend", key, value, kind)
     spec = {**sorted_out(name, options), "recipe": asdict(recipe) if recipe else None}
-    return make(name, network, spec, TrainingData(images, bank, tuple(layers), built_on), seed=seed)
+    return make(name, network, spec, TrainingData(images, bank, tuple(layers), built_on), seed=whole(seed))
 
 
 def sorted_out(name: str, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

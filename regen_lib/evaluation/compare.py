@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import pandas as pd
 from torch import nn
 
+from regen_lib.core import options
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.inference import predict
 from regen_lib.core.perturbations import Bank
+from regen_lib.core.seeding import whole
 from regen_lib.evaluation import evaluate as loop
 
 BASELINE = "undefended"
@@ -29,6 +31,8 @@ def evaluate(
     a bank, drawn uniformly, the same for all networks, and is not clipped unless ``clip`` says so. :class:`StudyError` where no network is
     called ``undefended``, where it classifies no image correctly, and where there is nothing to evaluate.
     """
+    seed = whole(seed)
+    options.check(evaluate, {"clip": clip})
     wrong = [kind.__name__ for kind, given in ((Mapping, networks), (Images, images), (Mapping, banks)) if not isinstance(given, kind)]
     wrong += [f"Bank under {name!r}" for name, bank in banks.items() if not isinstance(bank, Bank)] if not wrong else []
     if wrong:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.options import check
+from regen_lib.core.options import check, plain
 
 if TYPE_CHECKING:  # rows.py asks for the names alone, and should not wait for torch
     from torch import nn
@@ -34,6 +34,7 @@ def build(name: str, task: "Task", **options: Any) -> "nn.Module":
     ``options`` are the builder's own (width, stem, ...). :class:`StudyError` for an unknown name or option.
     """
     check(builder(name), options, name=f"network {name}")
+    options = {key: plain(value) for key, value in options.items()}
     network = builder(name)(task, **options)
     network.family = name  # type: ignore[assignment]  # banks and tables name it
     network.made = (name, task, options)  # type: ignore[assignment]  # what save_network writes
@@ -43,25 +44,37 @@ def build(name: str, task: "Task", **options: Any) -> "nn.Module":
 def save_network(path: Path | str, network: "nn.Module") -> None:
     """Write the weights of a network that :func:`build` made, with what it needs to build it again.
 
-    :class:`StudyError` for any other network: keep that as you got it, ``torch.save(model.state_dict(), ...)`` for one.
+    :class:`StudyError` for any other network, keep that as you got it, ``torch.save(model.state_dict(), ...)`` for one; for one that has
+    units by now, or another head, and for weights that are not finite: what :func:`load_network` cannot read is not written.
     """
-    from regen_lib.core.storage import write_tensors
+    from regen_lib.core.modes import undisturbed
+    from regen_lib.core.storage import as_path, check_fit, write_tensors
+    from regen_lib.core.wrappers import is_module
     from regen_lib.networks.blocks import Task
 
+    is_module(network)
     made: tuple[str, Task, dict[str, Any]] | None = getattr(network, "made", None)
-    if made is None:
-        raise StudyError(f"{type(network).__name__} was not made by networks.build: keep its state_dict with torch.save, as it came")
+    if made is None or len(made) != 3:  # a defence keeps its name and options under that name
+        other = "keep its state_dict with torch.save, as it came" if made is None else "keep it with save_defense"
+        raise StudyError(f"{type(network).__name__} was not made by networks.build: {other}")
     name, task, options = made
-    write_tensors(Path(path), "network", network.state_dict(), network=name, task=asdict(task), options=options)
+    with undisturbed(network):
+        anew = build(name, task, **options)
+    try:
+        check_fit(anew, network.state_dict())
+    except StudyError as error:
+        remedy = "keep units with save_units, any other change with torch.save(network.state_dict(), ...)"
+        raise StudyError(f"this is not the {name} that networks.build made, and could not be read back ({error}): {remedy}") from error
+    write_tensors(as_path(path), "network", network.state_dict(), network=name, task=asdict(task), options=options)
 
 
 def load_network(path: Path | str) -> "nn.Module":
     """Read a network: in evaluation mode, frozen, in the study's memory format. :class:`StudyError` for a damaged file."""
     from regen_lib.core.devices import memory_format
-    from regen_lib.core.storage import fill, opened
+    from regen_lib.core.storage import as_path, fill, opened
     from regen_lib.networks.blocks import Task
 
-    with opened(Path(path), "network") as (tensors, metadata):
+    with opened(as_path(path), "network") as (tensors, metadata):
         task = metadata["task"]
         task = Task(tuple(task["shape"]), task["classes"], tuple(task["mean"]), tuple(task["std"]))
         network = build(metadata["network"], task, **metadata["options"])

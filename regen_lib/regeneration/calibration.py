@@ -13,8 +13,8 @@ def calibrate(defended: nn.Module, pixels: Tensor | None) -> None:
     """Set every unit's ``scale`` to the deviation of its channels over the clean images ``pixels`` ``[N, C, H, W]``.
 
     For networks fed pixels that nobody divides: there features have deviations of hundreds, while a unit with BN inside
-    puts out values about one, and learns nothing. Units must not have been trained yet. Without images (None) nothing
-    changes; :class:`StudyError` for a set of them that is empty, and for a network without units.
+    puts out values about one, and learns nothing. Without images (None) nothing changes; :class:`StudyError` for a set of them that is
+    empty, for a network without units, and for units that were calibrated or trained before: they know their scale.
     """
     if pixels is None:
         return
@@ -22,6 +22,9 @@ def calibrate(defended: nn.Module, pixels: Tensor | None) -> None:
         raise StudyError("calibration on 0 images: give at least one, or None to leave the units' scale at 1")
     if not units(defended):
         raise StudyError("the network has no units to calibrate: make them with regenerate")
+    for name, unit in units(defended).items():
+        if not bool((unit.scale == 1).all()) or bool(unit.state_dict()["bn1.num_batches_tracked"]):
+            raise StudyError(f"the unit on {name} was calibrated or trained before: calibrate new ones, of regenerate, and train them then")
     moments = {name: Moments() for name in units(defended)}
     with hooked(defended.get_submodule(f"{name}.conv").register_forward_hook(moment) for name, moment in moments.items()):
         for _ in logits(defended, pixels):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regen_lib.core import contract, options
 from regen_lib.core.errors import StudyError
-from regen_lib.core.options import Count, Share
+from regen_lib.core.options import Count, Natural, Share
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.seeding import generator
 
@@ -34,15 +34,15 @@ def threshold(bank: Tensor, eta_scale: float = 1.0) -> float:
     return eta_scale * float(bank.double().flatten(1).norm(dim=1).min())
 
 
-def walk(bank: Tensor, count: int, *, rng: torch.Generator, eta_scale: Share = 1.0, max_steps: Count = MAX_STEPS) -> Walks:
+def walk(bank: Tensor, count: Natural, *, rng: torch.Generator, eta_scale: Share = 1.0, max_steps: Count = MAX_STEPS) -> Walks:
     """Algorithm 1, ``count`` walks at once, in the coefficients of the bank ``[K, C, H, W]``.
 
     ``v <- a v_new + (1 - a) v`` keeps v a combination ``c`` of the bank, so ``||v||^2 = c' G c`` with the Gram matrix G: a
     step costs K whatever the size of the images. At step t every walk takes its a, then its v_new, from ``rng``.
-    :class:`StudyError` where ``max_steps`` do not get every walk past eta, and for a bank or an ``eta_scale`` that cannot be used.
+    :class:`StudyError` where ``max_steps`` do not get every walk past eta, and for a bank, number or ``eta_scale`` that cannot be used.
     """
     contract.stack(bank)
-    options.check(walk, {"rng": rng, "eta_scale": eta_scale, "max_steps": max_steps})
+    options.check_given(walk, {"count": count, "rng": rng, "eta_scale": eta_scale, "max_steps": max_steps})
     flat = bank.double().flatten(1)
     gram, eta = flat @ flat.T, threshold(bank, eta_scale)
     coefficients, products = torch.zeros(2, count, len(bank), dtype=torch.float64)
@@ -101,8 +101,14 @@ def draws(count: int, members: int, rng: torch.Generator) -> tuple[Tensor, Tenso
 
 
 def synthesize(bank: Tensor, walks: Walks) -> Tensor:
-    """The perturbations that the walks stand for: one matrix product, ``[count, C, H, W]`` float32."""
+    """The perturbations that the walks stand for: one matrix product, ``[count, C, H, W]`` float32.
+
+    :class:`StudyError` for walks over another number of perturbations than are in ``bank``.
+    """
     contract.stack(bank)
+    options.check_given(synthesize, {"walks": walks})
+    if (members := walks.coefficients.shape[1]) != len(bank):
+        raise StudyError(f"walks over {members} perturbations, the bank has {len(bank)}: give the bank that they were walked in")
     mixed = walks.coefficients.float() @ bank.flatten(1)
     return mixed.unflatten(1, bank.shape[1:])
 

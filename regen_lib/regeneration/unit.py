@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, relu
 
+from regen_lib.core import options
 from regen_lib.core.batch_norm import BatchNorm2d
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
+from regen_lib.core.options import Count
 from regen_lib.core.surgery import Wrapped, find_conv, view, with_replaced
+from regen_lib.core.wrappers import is_module
 from regen_lib.networks.blocks import initialise
 from regen_lib.regeneration.ranking import top
 
@@ -98,9 +101,13 @@ def regenerate(
     network starts as the network itself). :class:`StudyError` for a ratio outside (0, 1], a width of 0 or less, a layer that is no
     convolution, or one named twice.
     """
+    options.check(regenerate, {"ratio": ratio, "width": width, "residual": residual, "generator": generator})
+    is_module(network)
     if width <= 0:
         raise StudyError(f"width {width} must be above 0: it is D / N, a unit's own channels over those that it regenerates")
-    if isinstance(layers, str) or not layers:
+    if isinstance(layers, Mapping):
+        options.check_value("regenerate", "layers", layers, Mapping[str, Count])
+    elif not layers or not options.fits(layers, Sequence[str]):
         raise StudyError(f"layers {layers!r}: give a list of one or more names of convolutions, or a mapping of names to widths")
     if len(set(layers)) != len(layers):
         raise StudyError(f"layers {list(layers)}: each takes one unit, so name each once")

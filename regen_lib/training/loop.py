@@ -2,24 +2,27 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from regen_lib.core import contract, processes
+from regen_lib.core import contract, options, processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.progress import tqdm
-from regen_lib.core.seeding import dropout_from, generator
+from regen_lib.core.seeding import dropout_from, generator, whole
+from regen_lib.core.storage import as_path
 from regen_lib.training.checkpoint import Checkpoint
 from regen_lib.training.crops import crops
 from regen_lib.training.noise import Noise
 from regen_lib.training.recipe import Recipe, rate_at
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What :func:`fit` minimises: a scalar from a mini-batch, with the run's generator for whatever is random."""
 
@@ -36,7 +39,7 @@ def fit(
     name: str,
     noise: Noise | None = None,
     objective: Objective | None = None,
-    resume: Path | None = None,
+    resume: Path | str | None = None,
 ) -> list[float]:
     """Minimise Eq. 7 over the parameters of the ``trainable`` parts of ``network``; all else stays bit-identical.
 
@@ -45,22 +48,21 @@ def fit(
     goes on from its last whole epoch after a kill, if all that it is made of is the same (:mod:`regen_lib.training.identity`). Several
     processes share every mini-batch. Returns the objective's mean over each epoch. :class:`StudyError` where it or a weight is no
     longer finite, and for what breaks the contract (:mod:`regen_lib.core.contract`); ``network`` is in evaluation mode and frozen
-    afterwards.
+    afterwards. So it is where the training fails or is interrupted, but with the weights of that moment: those of before are lost.
     """
-    trainable = list(trainable)
+    trainable, seed = modules(trainable), whole(seed)
+    contract.labelled(images)
+    options.check_given(fit, {"recipe": recipe, "name": name, "noise": noise, "objective": objective, "resume": resume})
     contract.images(images.pixels)
     contract.labels(images.labels, len(images), contract.network(network, images.pixels))
     if noise is not None:
         contract.to_learn_from(noise.perturbations, images.pixels)
     each = images_an_epoch(images, recipe, name)
     objective = objective or partial(cross_entropy, torch.compile(network, mode=recipe.compile) if recipe.compile else network, noise)
-    network.eval().requires_grad_(False)
-    for part in trainable:
-        part.train().requires_grad_(True)
-    rng, optimizer = generator(seed, "fit", name), make_optimizer(trainable, recipe)
-    with dropout_from(generator(seed, "dropout", name)):
+    with training(network, trainable), dropout_from(generator(seed, "dropout", name)):
+        rng, optimizer = generator(seed, "fit", name), make_optimizer(trainable, recipe)
         made_of = {"seed": seed, "settings": recipe, "images": images, "network": [network, trainable], "objective": objective}
-        kept = Checkpoint(resume, name, made_of, trainable, optimizer, rng)
+        kept = Checkpoint(None if resume is None else as_path(resume), name, made_of, trainable, optimizer, rng)
         losses = list(kept.losses)
         step = processes.averaged(trainable, partial(objective, rng=rng))
         for epoch in range(len(losses), recipe.epochs):
@@ -72,8 +74,27 @@ def fit(
             check_epoch(losses, trainable, recipe, name)
             kept.save(losses)
     kept.remove()
-    network.eval().requires_grad_(False)
     return losses
+
+
+@contextmanager
+def training(network: nn.Module, trainable: Iterable[nn.Module]) -> Iterator[None]:
+    """Within, the ``trainable`` parts of ``network`` train, and they alone; afterwards, whatever happened, all of it predicts, frozen."""
+    network.eval().requires_grad_(False)
+    try:
+        for part in trainable:
+            part.train().requires_grad_(True)
+        yield
+    finally:
+        network.eval().requires_grad_(False)
+
+
+def modules(trainable: Iterable[nn.Module]) -> list[nn.Module]:
+    """What is trained, as a list; :class:`StudyError` for a network in the place of its parts, and for what else holds no modules."""
+    found = list(trainable) if isinstance(trainable, Iterable) else []
+    if not isinstance(trainable, Iterable) or not all(isinstance(part, nn.Module) for part in found):
+        raise StudyError(f"trainable is a {type(trainable).__name__}: give a list of the modules to train, [network] for all of it")
+    return found
 
 
 def images_an_epoch(images: Images, recipe: Recipe, name: str) -> int:
@@ -92,7 +113,8 @@ def check_epoch(losses: Sequence[float], trainable: Iterable[nn.Module], recipe:
         if all(bool(p.isfinite().all()) for part in trainable for p in part.parameters()):
             return
         what = "a weight is no longer finite"
-    raise StudyError(f"{name}: {what} after epoch {len(losses)}: lower the rate ({recipe.rate})")
+    remedy = f"lower the rate ({recipe.rate}), and begin with the weights of before: those in the network are lost"
+    raise StudyError(f"{name}: {what} after epoch {len(losses)}: {remedy}")
 
 
 def cross_entropy(network: Callable[[Tensor], Tensor], noise: Noise | None, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:

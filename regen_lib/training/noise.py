@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regen_lib.core import processes
+from regen_lib.core import options, processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.inference import draw
 
@@ -19,6 +19,7 @@ class Noise:
     clip: bool = False
 
     def __post_init__(self) -> None:
+        options.check_given(Noise, {"probability": self.probability, "clip": self.clip})
         if not 0 <= self.probability <= 1:
             raise StudyError(f"probability {self.probability} lies outside [0, 1]: it is the share of images that are perturbed")
 

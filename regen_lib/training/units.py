@@ -5,8 +5,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from regen_lib.core.errors import StudyError
+from regen_lib.core import contract, options
 from regen_lib.core.images import Images
+from regen_lib.core.options import Amount, Count, Probability, Share
 from regen_lib.core.perturbations import Bank
 from regen_lib.core.seeding import generator
 from regen_lib.regeneration.calibration import calibrate
@@ -27,17 +28,17 @@ def train_units(
     layers: Layers,
     *,
     recipe: Recipe = RECIPE,
-    ratio: float = 0.5,
-    width: float = 2.0,
+    ratio: Share = 0.5,
+    width: Amount = 2.0,
     residual: float = 0.0,
-    synthetic: int = 2000,
-    eta_scale: float = 0.95,
-    probability: float = 0.4,
+    synthetic: Count = 2000,
+    eta_scale: Share = 0.95,
+    probability: Probability = 0.4,
     clip: bool = False,
-    calibration: int | None = None,
+    calibration: Count | None = None,
     seed: int = 0,
     name: str = "units",
-    resume: Path | None = None,
+    resume: Path | str | None = None,
 ) -> nn.Module:
     """The defended network: ``network`` with a unit, trained by Eq. 7, on the top ``ratio`` of the filters of each of ``layers``.
 
@@ -49,8 +50,9 @@ def train_units(
     was killed goes on. ``network`` shares its weights with the result and is as it was afterwards. :class:`StudyError` for layers,
     ratios, banks and numbers of images that cannot be used.
     """
-    if synthetic < 1:
-        raise StudyError(f"synthetic {synthetic}: units are trained on at least one synthetic perturbation")
+    given = {key: value for key, value in locals().items() if key not in ("images", "layers", "seed")}  # which others check better
+    options.check_given(train_units, given)
+    contract.labelled(images)
     if isinstance(bank, Bank):
         bank = make("paper", bank.perturbations, bank.threat, synthetic, seed=seed, name=bank.network, eta_scale=eta_scale)
     scale = None if calibration is None else images.first(calibration).pixels
@@ -75,7 +77,7 @@ def trained(
     name: str,
     key: str,
     target: str = "labels",
-    resume: Path | None = None,
+    resume: Path | str | None = None,
 ) -> tuple[nn.Module, list[float]]:
     """The defended network and its loss after each epoch: :func:`train_units` with ``perturbations`` ``[K, C, H, W]`` as they are.
 

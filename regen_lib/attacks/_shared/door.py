@@ -13,6 +13,7 @@ from regen_lib.core import contract, options
 from regen_lib.core.errors import StudyError, StudyWarning
 from regen_lib.core.gradients import gradients_counted
 from regen_lib.core.perturbations import Bank, Threat
+from regen_lib.core.seeding import whole
 
 FILLED = 0.5  # of xi: a perturbation below this that does not reach its target has not been let grow
 F = TypeVar("F", bound=Callable[..., Bank])
@@ -28,6 +29,8 @@ def attack(*, gradients: bool = True, shared: bool = False) -> Callable[[F], F]:
     def door(function: F) -> F:
         @wraps(function)
         def checked(network: nn.Module, pixels: Tensor, threat: Threat, **asked: Any) -> Bank:
+            if "seed" in asked:
+                asked["seed"] = whole(asked["seed"])
             given = signature(function).bind(network, pixels, threat, **asked)
             given.apply_defaults()
             contract.images(pixels)
@@ -52,6 +55,13 @@ def enough_images(count: int, images: int) -> None:
     """Refuse more perturbations than there are images."""
     if count > images:
         raise StudyError(f"{count} perturbations from {images} images: each needs at least one image of its own")
+
+
+def large_enough(attack: str, pixels: Tensor, side: int) -> None:
+    """Refuse images ``[N, C, H, W]`` of a height or width below ``side``: what the attack computes there is not defined."""
+    if min(pixels.shape[2:]) < side:
+        found = f"images {pixels.shape[2]} x {pixels.shape[3]}"
+        raise StudyError(f"{attack} on {found}: it takes sides of {side} or more; enlarge them, or choose another attack")
 
 
 def in_pixels(threat: Threat) -> None:

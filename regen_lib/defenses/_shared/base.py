@@ -25,6 +25,7 @@ class Defended(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = view(network)
+        self.around = tuple(self.network.state_dict())  # what it is built around: units put in later make another network of that
         self.family = getattr(network, "family", type(bare(network)).__name__)
 
     def transform(self, x: Tensor) -> Tensor:
