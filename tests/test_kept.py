@@ -247,3 +247,16 @@ def test_only_a_bank_is_written_as_one(tmp_path: Path, given: Tensor) -> None:
     with pytest.raises(rl.StudyError, match=r"give a torch.nn.Module"):
         rl.save_units(tmp_path / "u", given, network=nn.Conv2d(1, 1, 1), layers=["0"], ratio=0.5, width=1.0)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sound_defence_is_not_blamed_for_what_is_given_with_it(tmp_path: Path, network: nn.Module, images: rl.Images) -> None:
+    path = tmp_path / "jpeg.safetensors"
+    bank = rl.random_signs(network, images.pixels, rl.Threat(math.inf, 60.0, 1.0), seed=0, count=1)
+    rl.save_defense(path, rl.defend("jpeg", network, images, bank))
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    for given, said in (((other,), "give the network whose hash is"), ((network, "prn"), "it holds jpeg, not prn")):
+        with pytest.raises(rl.StudyError, match=said) as caught:
+            rl.load_defense(path, *given)
+        assert "delete" not in str(caught.value)

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from regen_lib.core.errors import StudyError
+from regen_lib.core.errors import MismatchError, StudyError
 from regen_lib.core.modes import undisturbed
 from regen_lib.core.options import check
-from regen_lib.core.storage import as_path, check_fit, fill, opened, weights_hash, write_tensors
+from regen_lib.core.storage import as_path, check_fit, fill, made_for, opened, weights_hash, write_tensors
 from regen_lib.defenses import find
 from regen_lib.defenses._shared.base import Defended
 
@@ -44,14 +44,13 @@ def can_be_read_back(defended: Defended, name: str, options: Mapping[str, Any]) 
 def load_defense(path: Path | str, network: nn.Module, name: str | None = None) -> Defended:
     """What :func:`save_defense` wrote, built around ``network`` and frozen.
 
-    :class:`StudyError` for a damaged file, one for other weights, or another defence than ``name``, where that is given.
+    :class:`StudyError` for a damaged file; where it is sound, and only the network or ``name`` is another, it says so.
     """
-    with opened(Path(path), "defense") as (tensors, metadata):
+    with opened(as_path(path), "defense") as (tensors, metadata):
         found, options = metadata["defense"], metadata["options"]
         if name not in (None, found):
-            raise StudyError(f"it holds {found}, not {name}")
-        if metadata["network_hash"] != weights_hash(network):
-            raise StudyError(f"{found} for other weights of the network")
+            raise MismatchError(f"it holds {found}, not {name}: ask for {found}")
+        made_for(f"{found} for other weights of the network", metadata["network_hash"], network)
         check(builder := getattr(find(found), found), options)
         defended: Defended = builder(network, **options)
         defended.made = (found, options)
