@@ -48,10 +48,11 @@ def load_defense(path: Path | str, network: nn.Module, name: str | None = None) 
     """
     with opened(as_path(path), "defense") as (tensors, metadata):
         found, options = metadata["defense"], metadata["options"]
+        module = find(found)
         if name not in (None, found):
             raise MismatchError(f"it holds {found}, not {name}: ask for {found}")
         made_for(f"{found} for other weights of the network", metadata["network_hash"], network)
-        check(builder := getattr(find(found), found), options)
+        check(builder := getattr(module, found), options)
         defended: Defended = builder(network, **options)
         defended.made = (found, options)
         state = {key: tensor for key, tensor in defended.state_dict().items() if key.startswith("network.")}
