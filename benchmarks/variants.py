@@ -7,6 +7,7 @@ restoration (Eq. 9) under UAPs made from training images that no defence has met
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -124,7 +125,7 @@ def defended(subject: Subject, row: Row) -> nn.Module:
     train, v = train.first(row.get("images", len(train))), perturbations(subject, row)
     if row["defense"] != "ours":
         spec = with_changes(params["rivals"][row["defense"]], row)
-        learned = replace(subject.bank("train"), perturbations=v)
+        learned = replace(subject.bank("train"), perturbations=v, fooling=(math.nan,) * len(v))
         return defenses.make(row["defense"], subject.network, spec, TrainingData(train, learned, tuple(params["units"][name])), seed=seed)
     spec = params["training"]
     options = {**spec["variants"]["ours"], "width": spec["width"], "residual": spec["residual"]}

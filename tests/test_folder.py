@@ -117,7 +117,7 @@ def test_a_build_folder_that_is_a_link(project: Path, monkeypatch: pytest.Monkey
     [
         (("--seed", "-1"), None, "study.seed: give 0 or more (found -1)"),
         ((), "study: {networks: [vgg19]}", "network 'vgg19' is unknown"),
-        ((), "units: {vgg16: {nowhere: 3}}", "is not in the network"),
+        ((), "units: {vgg16: {nowhere: 3}}", "nowhere"),
         ((), "threats: 1", "threats is 1"),
         ((), "drop: [nothing]", "no 'nothing'"),
     ],

@@ -1,6 +1,7 @@
 """Defences with one thing changed: what changes, what stays, what is measured; on networks small enough to say so."""
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,8 @@ def test_rows_are_trained_as_the_study_trains(subject: Subject) -> None:
     assert trained[0].equal(trained[-1])
     assert len({t.numpy().tobytes() for t in trained}) == len(rows)
     assert len(list(defended(subject, {"defense": "prn", "options": {"blocks": 3}}).rectifier)) == 6
+    few, many = (defended(subject, {"defense": "prn", **row}).state_dict() for row in ({"members": 1}, {"method": "moved"}))
+    assert not few["rectifier.0.weight"].equal(many["rectifier.0.weight"])
     assert defended(subject, {"defense": "undefended"}) is subject.network
 
 
@@ -174,4 +177,5 @@ def test_the_sheet() -> None:
 
 def test_a_bank_of_moved_members_is_within_its_xi(training_data: TrainingData) -> None:
     bank = training_data.bank
-    assert isinstance(replace(bank, perturbations=moved(bank.perturbations, 9, rng())), Bank)
+    made = moved(bank.perturbations, 9, rng())
+    assert isinstance(replace(bank, perturbations=made, fooling=(math.nan,) * 9), Bank)
