@@ -99,7 +99,7 @@ unit: $(READY)  ## tests alone
 pipeline: $(READY)  ## every stage on the smoke profile, twice
 	python -m pytest -m pipeline
 
-faults: $(READY)  ## damage, full disks, hostile files, limits: a thousand faults, and the table of what held (docs/faults.md)
+faults: $(READY)  ## damage, full disks, hostile files, limits: more than two thousand faults, and the table of what held (docs/faults.md)
 	python -m tests.faults
 
 # so that sums round alike on x86 processors from AVX2 on: what was recorded on one is to hold on the next

@@ -16,7 +16,7 @@ from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 RESULTS, SAMPLE = Path("benchmarks/results"), Path("studies/imagenet_sample/metrics")
 PAGES = {  # which blocks each has
     "docs/imagenet.md": ("sample", "memory", "cost"),
-    "docs/controls.md": ("hardening", "patience", "budget"),
+    "docs/controls.md": ("variants", "hardening", "patience", "budget"),
     "docs/speed.md": ("kernels", "speed"),
 }
 
@@ -154,22 +154,31 @@ FIRST = "as in the study"  # the row of each subject of variants.yaml that the o
 
 def variants(table: pd.DataFrame) -> str:
     """For each defence what one change does: means over networks, and on each the change of the restoration under unseen attacks."""
-    parts, keys = [], ["network", "seed"]
+    attacked, keys = table.white_box.notna().any(), ["network", "seed"]
+    head = ["clean top-1", "restoration, UAPs", "restoration, unseen attacks", "against the first row, by network", "top-1, worst unseen"]
+    head += [*(["white-box"] if attacked else []), "weights", "training, CPU-s"]
+    parts = []
     for about, rows in table.groupby("about", sort=False):
-        head = "clean top-1 | restoration, UAPs | restoration, unseen attacks | against the first row, by network"
-        lines = [f"| {about} | {head} | top-1, worst unseen | white-box | weights | training, CPU-s |", "|---" * 9 + "|"]
-        first = rows[rows.variant == FIRST].set_index(keys).unseen
+        lines, first = (
+            [f"| {about} | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"],
+            rows[rows.variant == FIRST].set_index(keys).unseen,
+        )
         for variant, part in rows.groupby("variant", sort=False):
             mean, moved = part.mean(numeric_only=True), part.set_index(keys).unseen - first
             shown = [f"{mean[key]:.3f}" for key in ("clean", "uaps")]
             shown += [f"{mean.unseen:.3f} <sub>±{(mean.high - mean.low) / 2:.3f}</sub>"]
             shown += [" · ".join(f"{value:+.3f}" for value in moved) if variant != FIRST else "", f"{mean.worst:.3f}"]
-            shown += ["" if pd.isna(mean.white_box) else f"{mean.white_box:.3f}", f"{mean.weights:,.0f}", f"{mean.cpu_seconds:.0f}"]
+            shown += [*([known(mean.white_box)] if attacked else []), f"{mean.weights:,.0f}", f"{mean.cpu_seconds:.0f}"]
             lines.append(f"| {' | '.join([str(variant), *shown])} |")
         parts.append("\n".join(lines))
     networks = ", ".join(TITLES[str(name)] for name in table.network.unique())
     where = f"{networks}, {int(table.images.iloc[0]):,} validation images; networks of seed {', '.join(map(str, table.seed.unique()))}"
     return "\n\n".join([*parts, f"{where}; ± is half of a 95 % interval over images, on one network; {table.machine.iloc[0]}."])
+
+
+def known(value: float) -> str:
+    """A number, or nothing where it was not measured."""
+    return "" if pd.isna(value) else f"{value:.3f}"
 
 
 def blocks() -> dict[str, str]:
@@ -181,6 +190,7 @@ def blocks() -> dict[str, str]:
         "cost": cost(pd.read_csv(RESULTS / "cost.csv")),
         "budget": budget(pd.read_csv(RESULTS / "budget.csv")),
         "hardening": hardening(pd.read_csv(RESULTS / "hardening.csv"), params["secondary"]["training"]),
+        "variants": variants(pd.read_csv(RESULTS / "variants.csv")),
         "patience": patience(pd.read_csv(RESULTS / "patience.csv")),
         "kernels": gpu_sheet.block(RESULTS),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
