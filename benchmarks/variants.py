@@ -177,7 +177,8 @@ def measure(options: argparse.Namespace) -> None:
     splits = load_images(options.data / "images.safetensors")
     for name in options.networks or params["study"]["networks"]:
         subject = Subject(params, name, splits, options.data)
-        for about, variant, row in tqdm(plans(options.about), desc=name):
+        there = {"ours", "undefended", *params["rivals"]}  # a profile may have left some out
+        for about, variant, row in tqdm([plan for plan in plans(options.about) if plan[2]["defense"] in there], desc=name):
             keys = dict(zip(KEYS, (name, params["study"]["seed"], about, variant), strict=True))
             if options.again or not measured(options.table, keys):
                 found = pd.DataFrame([keys | judged(subject, row)])

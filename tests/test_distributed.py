@@ -94,3 +94,21 @@ def test_a_batch_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "world", lambda: 3)
     with pytest.raises(StudyError, match="multiple of 3"):
         processes.check_batch(64)
+
+
+@pytest.mark.parametrize(
+    ("left_over", "said"),
+    [
+        ({"WORLD_SIZE": "many"}, "WORLD_SIZE is 'many', no number of processes: unset it"),
+        ({"WORLD_SIZE": "-2"}, "WORLD_SIZE is '-2'"),
+        ({"WORLD_SIZE": "2"}, "RANK, MASTER_ADDR, MASTER_PORT is not set"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost"}, "MASTER_PORT is not set"),
+    ],
+)
+def test_what_another_job_left_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, left_over: dict[str, str], said: str) -> None:
+    for name in ("WORLD_SIZE", *processes.TORCHRUN):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in left_over.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StudyError, match=said):
+        processes.join()

@@ -18,12 +18,21 @@ from torch.nn.parallel import DistributedDataParallel
 from regen_lib.core.errors import StudyError
 
 T = TypeVar("T")
+TORCHRUN = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # what a process must be told beside WORLD_SIZE
 _alone = False  # inside a job: no other process takes part
 
 
 def join() -> None:
-    """Join the process group, where torchrun has started several processes; otherwise nothing happens."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+    """Join the process group, where torchrun has started several processes; otherwise nothing happens.
+
+    :class:`StudyError` where the variables that torchrun sets are there in part, left over from another job.
+    """
+    size = os.environ.get("WORLD_SIZE", "1")
+    if not size.isdecimal():
+        raise StudyError(f"WORLD_SIZE is {size!r}, no number of processes: unset it, or start with torchrun, which sets it")
+    if int(size) > 1 and not dist.is_initialized():
+        if missing := [name for name in TORCHRUN if name not in os.environ]:
+            raise StudyError(f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set: unset it, or start with torchrun, which sets all")
         dist.init_process_group("nccl" if torch.get_default_device().type == "cuda" else "gloo")
 
 
