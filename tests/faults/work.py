@@ -60,7 +60,13 @@ def everything_of(raw: Path, root: Path) -> str:
 
 
 if __name__ == "__main__":
+    import sys
+
+    from benchmarks.program import status
     from tests.faults.campaign import settle
 
-    settle()
-    print(everything(Path()))
+    def work() -> None:
+        settle()
+        print(everything(Path()))
+
+    sys.exit(status(work))  # as the study's commands: a refusal is a line and status 2
