@@ -31,14 +31,15 @@ from regen_lib.core.progress import tqdm
 from regen_lib.core.runtime import start
 from regen_lib.core.seeding import generator
 from regen_lib.core.storage import write_table
-from regen_lib.defenses._shared.base import Defended, TrainingData
+from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
 from regen_lib.regeneration import synthesis
-from regen_lib.regeneration.unit import first_layers, units
+from regen_lib.regeneration.unit import first_layers
 from regen_lib.study.files import bank_file
 from regen_lib.study.params import load_params
 from regen_lib.study.report.machine import processor
+from regen_lib.study.tables.costs import trained as trained_weights
 from regen_lib.training.recipe import Recipe
 from regen_lib.training.units import trained
 
@@ -136,17 +137,11 @@ def defended(subject: Subject, row: Row) -> nn.Module:
     return trained(subject.network, train, v, layers, Recipe(**how["recipe"]), **settings)[0]
 
 
-def weights(network: nn.Module) -> int:
-    """How many weights a defence trains."""
-    parts = network.own() if isinstance(network, Defended) else units(network).values()
-    return sum(weight.numel() for part in parts for weight in part.parameters())
-
-
 def judged(subject: Subject, row: Row) -> dict[str, Any]:
     """A row of the table, without its KEYS."""
     began, defense, attacks = process_time(), row["defense"], subject.params["generalization"]["attacks"]
     network = defended(subject, row)
-    cost = {"weights": weights(network), "cpu_seconds": process_time() - began}
+    cost = {"weights": trained_weights(network), "cpu_seconds": process_time() - began}
     clean = {"undefended": subject.clean, defense: predict(network, subject.judges.pixels)}
     how: Any = {"seed": subject.params["study"]["seed"], "means": {"unseen": attacks}}
     table = evaluate("variants", subject.name, {defense: network}, clean, subject.banks, subject.judges, **how).set_index("attack")

@@ -5,7 +5,7 @@ What a bank, a network or a set of units adds to this stands beside the thing it
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from io import BufferedRandom, BufferedReader
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from regen_lib.core import processes
 from regen_lib.core.errors import MismatchError, StudyError
+from regen_lib.core.modes import undisturbed
 from regen_lib.core.options import plain, shown
 from regen_lib.core.origin import maker, remedy, renewal
 from regen_lib.core.replacing import replace_bytes, replacing
@@ -209,6 +210,17 @@ def check_fit(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             found, expected = (f"{t.dtype} {tuple(t.shape)}" for t in (tensor, place))
             raise StudyError(f"it does not fit {type(module).__name__}: {name} is {found}, expected {expected}")
     check_finite(tensors)
+
+
+def check_reads_back(module: nn.Module, build: Callable[[], nn.Module], what: str, remedy: str) -> None:
+    """:class:`StudyError` where what ``build`` makes anew, as a reader does, cannot take the tensors of ``module``; no random number is
+    drawn. ``what`` says whose the module should be."""
+    with undisturbed(module):
+        anew = build()
+    try:
+        check_fit(anew, module.state_dict())
+    except StudyError as error:
+        raise StudyError(f"this is not the {what} made, and could not be read back ({error}): {remedy}") from error
 
 
 def check_finite(tensors: Mapping[str, Tensor]) -> None:

@@ -47,8 +47,7 @@ def save_network(path: Path | str, network: "nn.Module") -> None:
     :class:`StudyError` for any other network, keep that as you got it, ``torch.save(model.state_dict(), ...)`` for one; for one that has
     units by now, or another head, and for weights that are not finite: what :func:`load_network` cannot read is not written.
     """
-    from regen_lib.core.modes import undisturbed
-    from regen_lib.core.storage import as_path, check_fit, write_tensors
+    from regen_lib.core.storage import as_path, check_reads_back, write_tensors
     from regen_lib.core.wrappers import is_module
     from regen_lib.networks.blocks import Task
 
@@ -58,13 +57,8 @@ def save_network(path: Path | str, network: "nn.Module") -> None:
         other = "keep its state_dict with torch.save, as it came" if made is None else "keep it with save_defense"
         raise StudyError(f"{type(network).__name__} was not made by networks.build: {other}")
     name, task, options = made
-    with undisturbed(network):
-        anew = build(name, task, **options)
-    try:
-        check_fit(anew, network.state_dict())
-    except StudyError as error:
-        remedy = "keep units with save_units, any other change with torch.save(network.state_dict(), ...)"
-        raise StudyError(f"this is not the {name} that networks.build made, and could not be read back ({error}): {remedy}") from error
+    remedy = "keep units with save_units, any other change with torch.save(network.state_dict(), ...)"
+    check_reads_back(network, lambda: build(name, task, **options), f"{name} that networks.build", remedy)
     write_tensors(as_path(path), "network", network.state_dict(), network=name, task=asdict(task), options=options)
 
 

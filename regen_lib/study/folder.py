@@ -12,8 +12,7 @@ from typing import Any
 import yaml
 
 from regen_lib.core.errors import StudyError
-from regen_lib.study.filling import Filling
-from regen_lib.study.params import checks, lookup, said, with_profile
+from regen_lib.study.params import checked, lookup, with_profile
 from regen_lib.study.reading import read_yaml
 from regen_lib.study.stage import replace
 
@@ -87,14 +86,7 @@ def changed(base: Path, profile: Path, seed: int | None) -> dict[str, Any]:
     lookup(params, "study.source")
     if seed is not None:
         params["study"]["seed"] = seed
-    try:
-        filling = Filling(params)
-        whole = filling.filled_in()
-    except StudyError as error:
-        raise StudyError(f"{base} with {profile}: {error}") from error
-    for found in checks(whole, base.parent, deep=True):
-        if lines := said(found, filling.origins):
-            raise StudyError(f"{base} with {profile} has mistakes:\n" + "\n".join(lines))
+    checked(params, base.parent, f"{base} with {profile}", deep=True)
     return params
 
 

@@ -53,16 +53,20 @@ def load_params(path: Path, *, deep: bool = False) -> dict[str, Any]:
     """
     if not path.is_file():
         raise StudyError(f"{path} is missing: run in the study's folder")
-    raw = read_yaml(path)
+    return checked(read_yaml(path), path.parent, str(path), deep=deep)
+
+
+def checked(raw: Mapping[str, Any], folder: Path, name: str, *, deep: bool) -> dict[str, Any]:
+    """The ``raw`` parameters of a study in ``folder``, filled in; :class:`StudyError` with their ``name`` and every mistake in them."""
     try:
         filling = Filling(raw)
         params = filling.filled_in()
     except StudyError as error:
-        raise StudyError(f"{path}: {error}") from error
-    for found in checks(params, path.parent, deep=deep):
+        raise StudyError(f"{name}: {error}") from error
+    for found in checks(params, folder, deep=deep):
         if lines := said(found, filling.origins):
             count = f"{len(lines)} mistakes" if len(lines) > 1 else "a mistake"
-            raise StudyError(f"{path} has {count}:\n" + "\n".join(lines))
+            raise StudyError(f"{name} has {count}:\n" + "\n".join(lines))
     return params
 
 

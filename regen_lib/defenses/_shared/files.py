@@ -7,9 +7,8 @@ from typing import Any
 from torch import nn
 
 from regen_lib.core.errors import MismatchError, StudyError
-from regen_lib.core.modes import undisturbed
 from regen_lib.core.options import check
-from regen_lib.core.storage import as_path, check_fit, fill, made_for, opened, weights_hash, write_tensors
+from regen_lib.core.storage import as_path, check_reads_back, fill, made_for, opened, weights_hash, write_tensors
 from regen_lib.defenses import find
 from regen_lib.defenses._shared.base import Defended
 
@@ -33,12 +32,8 @@ def can_be_read_back(defended: Defended, name: str, options: Mapping[str, Any]) 
     if tuple(defended.network.state_dict()) != defended.around:
         remedy = "keep units with save_units(path, defended, network=the defence as it was, ...), and that with save_defense"
         raise StudyError(f"the network that {name} is built around was changed since, and could not be read back: {remedy}")
-    with undisturbed(defended):
-        anew = getattr(find(name), name)(defended.network, **options)
-    try:
-        check_fit(anew, defended.state_dict())
-    except StudyError as error:
-        raise StudyError(f"this is not the {name} that defend made, and could not be read back ({error}): make it again") from error
+    builder = getattr(find(name), name)
+    check_reads_back(defended, lambda: builder(defended.network, **options), f"{name} that defend", "make it again")
 
 
 def load_defense(path: Path | str, network: nn.Module, name: str | None = None) -> Defended:

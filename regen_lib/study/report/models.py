@@ -13,12 +13,7 @@ from regen_lib.study.report.names import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 from regen_lib.study.report.seeds import measured
 
 COLUMNS = ("kind", "study", "network", "what", "clean", "uaps", "unseen", "fooling", "files", "size", "md5", "path")
-ATTACKS = {
-    "uaps": "own UAPs",
-    "strengths": "UAPs at larger ξ",
-    "gd_uap": "G-UAP",
-    "random_signs": "random signs",
-}  # stages that make several
+ATTACKS = {"uaps": "own UAPs", "strengths": "UAPs at larger ξ"}  # stages that are no attack
 SWEEPS = {"variants": "units of Fig. S2", "choices": "units trained otherwise"}
 
 

@@ -22,6 +22,7 @@ from regen_lib.study.report.costs import cost, minutes, read_minutes
 from regen_lib.study.report.names import TITLES
 from regen_lib.study.report.pages import write_pages
 from regen_lib.study.report.results import cell, read
+from regen_lib.study.report.wording import spread
 
 PAGES = {  # the blocks that each page has from a study, by the study's folder
     ".": {
@@ -87,7 +88,7 @@ def render(metrics: Path) -> str:
     bare = tables["table2"][(tables["table2"].attack == "uap") & (tables["table2"].defense == "undefended")].fooling_ratio
     note = (
         "\nArrows: undefended → with units. The last columns give the **restoration accuracy** (Eq. 9) and our defence's 95 % interval; the"
-        f" numbers after the dot are the paper's, on ImageNet. UAPs fool {bare.min():.2f} to {bare.max():.2f} of these images, the paper's"
+        f" numbers after the dot are the paper's, on ImageNet. UAPs fool {spread(bare)} of these images, the paper's"
         f" at least 0.8. {counted(tables, columns)}, one perturbation each, not clipped."
     )
     return "\n".join([*lines, note])

@@ -75,10 +75,8 @@ def table(path: Path, columns: Sequence[str], remedy: str = "delete it and run `
 
 def priced(costs: pd.DataFrame, timed: Path) -> pd.DataFrame:
     """What each defence costs, with its time at inference where ``timed`` has it, which no stage needs."""
-    measured, again = (
-        costs[["network", "defense"]].assign(inference=float("nan")),
-        "`python -m regen_lib.study.report.minutes` writes it anew",
-    )
+    measured = costs[["network", "defense"]].assign(inference=float("nan"))
+    again = "`python -m regen_lib.study.report.minutes` writes it anew"
     if timed.is_file():
         measured = table(timed, MEASURED, f"delete it; {again}")[list(MEASURED)]
     try:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from regen_lib.study.report.defenses_table import condensed, place, ranked
 from regen_lib.study.report.names import DEFENSE_TITLES
+from regen_lib.study.report.wording import spread
 from regen_lib.study.tables.masking import restored
 
 Tables = dict[str, pd.DataFrame]
@@ -76,7 +77,7 @@ def of_trained(t: Tables) -> Verdict:
     rows = t["table2"][t["table2"].attack == "uap"]
     share, fooled = returned(rows, "ours"), rows[rows.defense == "undefended"].fooling_ratio
     claim = "Units undo the attack that they were trained on (Table 2)"
-    strength = f"the attack fools {fooled.min():.2f} to {fooled.max():.2f} of the images (the paper's: 0.8)"
+    strength = f"the attack fools {spread(fooled)} of the images (the paper's: 0.8)"
     return Verdict(claim, grade(share), f"{is_back(share)}; {strength}", ("table2",))
 
 
