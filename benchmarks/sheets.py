@@ -29,7 +29,7 @@ def sample(metrics: Path, masked_bank: str) -> str:
         bare, ours = table.loc[(attack, "undefended")], table.loc[(attack, "ours")]
         spans = [f"{row.restoration:.3f} <sub>{row.ci_low:.3f}-{row.ci_high:.3f}</sub>" for row in (bare, ours)]
         ratios = f"{bare.fooling_ratio:.2f} | {bare.accuracy:.3f} | {ours.accuracy:.3f}"
-        lines.append(f"| {ATTACK_TITLES.get(attack, attack)} | {ratios} | {spans[0]} | {spans[1]} |")
+        lines.append(f"| {ATTACK_TITLES[attack]} | {ratios} | {spans[0]} | {spans[1]} |")
     clean = table.clean_accuracy.groupby("defense").first()
     masked = pd.read_csv(metrics / "fig3.csv")
     first = masked[masked.depth == 1].pivot_table(index="order", columns="fraction", values="accuracy")
@@ -44,7 +44,7 @@ def sample(metrics: Path, masked_bank: str) -> str:
             "",
             f"Fig. 2: Spearman's correlation of norm and observed noise {spearman.iloc[0]:.2f} in the first layer, "
             f"{spearman.iloc[1:].min():.2f} to {spearman.iloc[1:].max():.2f} deeper. Fig. 3, first layer, {masked.images.iloc[0]} images: "
-            f"top-1 {first[0.0].iloc[0]:.3f} under {ATTACK_TITLES.get(masked_bank, masked_bank)}, half of the filters freed of noise: "
+            f"top-1 {first[0.0].iloc[0]:.3f} under {ATTACK_TITLES[masked_bank]}, half of the filters freed of noise: "
             f"ranked {first[0.5]['ranked']:.3f}, random {first[0.5]['random']:.3f}, "
             f"least vulnerable {first[0.5]['reversed']:.3f}.",
         ]

@@ -41,6 +41,8 @@ DEFENSE_TITLES = Titles(
         "undefended": "undefended",
         "ours": "regeneration (ours)",
         "hardened": "ours, iterative training",
+        "regeneration_outputs": "ours, towards clean outputs",
+        "regeneration_first": "ours, first layer alone",
         "prn": "PRN",
         "prn_det": "PRN+det",
         "pixel_deflection": "Pixel Deflection",

@@ -29,7 +29,7 @@ def fooling(banks: pd.DataFrame, control: str) -> Figure:
         mean, weakest = part.fooling_unseen[order], part.fooling_unseen_min[order]
         error = [mean - weakest, 0 * mean]
         axis.errorbar(mean, range(len(order)), xerr=error, fmt="o", color="black", markersize=4, label="mean of the bank, to its weakest")
-        axis.axvline(part.fooling_unseen[control], color="black", linestyle="--", linewidth=1, label=ATTACK_TITLES.get(control, control))
+        axis.axvline(part.fooling_unseen[control], color="black", linestyle="--", linewidth=1, label=ATTACK_TITLES[control])
         rows_of_attacks(axis, order, "fooling ratio")
     legend_below(figure, axes[0, 0])
     return figure
@@ -51,9 +51,9 @@ def margins(table: pd.DataFrame, control: str, largest: float) -> Figure:
         options = {"vmin": 0, "vmax": 0.6, "cmap": SHADES, "cbar": False, "linewidths": 0.5, "annot_kws": {"fontsize": 7, "color": "black"}}
         sns.heatmap(margin, ax=axis, annot=text, fmt="", **options)
         axis.set(title=title, xlabel="", ylabel="")
-        axis.set_xticklabels([TITLES.get(name, name) for name in names], rotation=0)
-        axis.set_yticklabels([ATTACK_TITLES.get(attack, attack) for attack in order], rotation=0)
-    figure.supxlabel(f"fooling ratio above {ATTACK_TITLES.get(control, control)} of the same ξ", fontsize=9)
+        axis.set_xticklabels([TITLES[name] for name in names], rotation=0)
+        axis.set_yticklabels([ATTACK_TITLES[attack] for attack in order], rotation=0)
+    figure.supxlabel(f"fooling ratio above {ATTACK_TITLES[control]} of the same ξ", fontsize=9)
     return figure
 
 
@@ -68,7 +68,7 @@ def excitation(table: pd.DataFrame, named: Sequence[str]) -> Figure:
         axis.plot(rest.excitation, rest.fooling, "o", color=GREY, markersize=3, alpha=0.6, label="other attacks")
         for attack in named:
             point, look = part[part.attack == attack], {**attack_style(attack), "linestyle": "none"}
-            axis.plot(point.excitation, point.fooling, markersize=6, label=ATTACK_TITLES.get(attack, attack), **look)
+            axis.plot(point.excitation, point.fooling, markersize=6, label=ATTACK_TITLES[attack], **look)
         axis.margins(x=0.1)
         axis.set(ylim=(0, 1), xlabel="log energy gained (nats)")
     axes[0, 0].set_ylabel("fooling ratio")
@@ -81,7 +81,7 @@ def costs(table: pd.DataFrame) -> Figure:
     figure, axes = panels(list(table.network.unique()))
     for axis, (_, part) in zip(axes[0], table.groupby("network", sort=False), strict=True):
         for attack, line in part.groupby("attack", sort=False):
-            label = ATTACK_TITLES.get(str(attack), str(attack))
+            label = ATTACK_TITLES[str(attack)]
             axis.plot(line.gradients / 1000, line.fooling, markersize=3, label=label, **attack_style(attack))
         axis.set(xlim=(0, None), ylim=(0, 1), xlabel="gradients (thousand images)")
     axes[0, 0].set_ylabel("fooling ratio")
@@ -96,7 +96,7 @@ def attack_curves(curves: pd.DataFrame) -> Figure:
     hardened = paper.number("fig6", "caffenet", "hardened", "uap")
     ends = {f"the paper's hardened network, {hardened:g}": (hardened, "black")}
     for defense, part in curves.groupby("defense", sort=False):
-        color, marker, label = CURVE_STYLE.get(str(defense), ("black", "^", DEFENSE_TITLES.get(str(defense), str(defense))))
+        color, marker, label = CURVE_STYLE.get(str(defense), ("black", "^", DEFENSE_TITLES[str(defense)]))
         axis.plot(part.passes, part.fooling, color=color, marker=marker, markersize=4, markevery=0.1, label=label)
         ends[label] = (part.fooling.iloc[-1], color)
     axis.axhline(hardened, color="black", linewidth=0.8, linestyle=":")

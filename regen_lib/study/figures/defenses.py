@@ -29,8 +29,8 @@ def restorations(table: pd.DataFrame) -> Figure:
     options = {"vmin": 0.5, "vmax": 1.0, "cmap": SHADES, "cbar": False, "linewidths": 0.5}
     sns.heatmap(mean, ax=axis, annot=True, fmt=".2f", annot_kws={"fontsize": 7, "color": "black"}, **options)
     axis.set(xlabel="", ylabel="", title=f"restoration accuracy, mean over networks (± at most {widest(table):.3f}: 95 % over test images)")
-    axis.set_yticklabels([DEFENSE_TITLES.get(str(name), str(name)) for name in mean.index], rotation=0)
-    axis.set_xticklabels([ATTACK_TITLES.get(str(name), str(name)) for name in mean.columns], rotation=40, ha="right")
+    axis.set_yticklabels([DEFENSE_TITLES[str(name)] for name in mean.index], rotation=0)
+    axis.set_xticklabels([ATTACK_TITLES[str(name)] for name in mean.columns], rotation=40, ha="right")
     return figure
 
 
@@ -54,14 +54,14 @@ def verdict(table: pd.DataFrame) -> Figure:
         axis.axvline(means[measure]["undefended"], color=ORANGE, linewidth=0.8, linestyle=":")
         for row, defense in enumerate(order):
             color = COLORS.get(str(defense), "black")
-            networks, title = table[table.defense == defense][measure], DEFENSE_TITLES.get(str(defense), str(defense))
+            networks, title = table[table.defense == defense][measure], DEFENSE_TITLES[str(defense)]
             axis.plot(networks, [row] * len(networks), "o", color=GREY, markersize=2.5, alpha=0.6, label=f"{title}, each")
             if defense in means.index:
                 face = "white" if defense in RETRAINED else color
                 axis.plot(means[measure][defense], row, "o", color=color, markerfacecolor=face, markersize=6, label=title)
         axis.set(xlim=(0, 1), xlabel=words)
         axis.grid(axis="y", linewidth=0.3)
-    axes[0].set_yticks(range(len(order)), [DEFENSE_TITLES.get(str(name), str(name)) for name in order])
+    axes[0].set_yticks(range(len(order)), [DEFENSE_TITLES[str(name)] for name in order])
     axes[0].invert_yaxis()
     for label, defense in zip(axes[0].get_yticklabels(), order, strict=True):
         label.set_color(COLORS.get(str(defense), "black"))

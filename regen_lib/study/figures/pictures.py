@@ -47,7 +47,7 @@ def one_image(cases: Sequence[Shown], truth: int, classes: Sequence[str]) -> Fig
     figure, axes = plt.subplots(2, len(cases), figsize=(1.5 * len(cases) + 0.4, 3.9), squeeze=False, layout="constrained")
     for (top, below), shown in zip(axes.T, cases, strict=True):
         paint(top, shown.image)
-        top.set_title(ATTACK_TITLES.get(shown.case, shown.case))
+        top.set_title(ATTACK_TITLES[shown.case])
         paint(below, stretched(shown.perturbation))
         for line, defense in enumerate(defenses):
             label, confidence = shown.predictions[defense]
@@ -73,22 +73,9 @@ def feature_maps(maps: dict[str, tuple[Tensor, Tensor]], titles: tuple[str, str]
         for row, image in enumerate(pair):
             axes[row, column].imshow(image.numpy(force=True), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
             axes[row, column].set(xticks=[], yticks=[])
-        axes[0, column].set_title(ATTACK_TITLES.get(case, case))
+        axes[0, column].set_title(ATTACK_TITLES[case])
     for axis, title in zip(axes[:, 0], titles, strict=True):
         axis.set_ylabel(title)
-    return figure
-
-
-def perturbations(rows: dict[str, Tensor], count: int = 5) -> Figure:
-    """The first perturbations of each bank, one row per bank, each image stretched over its own range."""
-    style()
-    figure, axes = plt.subplots(len(rows), count, figsize=(1.3 * count, 1.4 * len(rows)), squeeze=False, layout="constrained")
-    for axis in axes.ravel():
-        bare(axis)
-    for line, (name, v) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(ATTACK_TITLES.get(name, name))
-        for axis, image in zip(line, v[:count], strict=False):
-            paint(axis, stretched(image))
     return figure
 
 

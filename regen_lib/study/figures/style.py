@@ -13,12 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from regen_lib.core.storage import write_bytes
-from regen_lib.study.titles import ATTACK_TITLES, TITLES
+from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 # Okabe and Ito's palette: told apart with any kind of colour vision
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
-DEFENSE_STYLE = {"undefended": (ORANGE, "s", "undefended"), "ours": (BLUE, "o", "regeneration (ours)")}
-HARDENED = (GREEN, "D", "ours, iterative training")
+DEFENSE_STYLE = {"undefended": (ORANGE, "s", DEFENSE_TITLES["undefended"]), "ours": (BLUE, "o", DEFENSE_TITLES["ours"])}
+HARDENED = (GREEN, "D", DEFENSE_TITLES["hardened"])
 ORDER_STYLE = {"ranked": (BLUE, "o", "most vulnerable first"), "random": (GREY, "D", "random"), "reversed": (ORANGE, "s", "least first")}
 
 
@@ -44,7 +44,7 @@ def panels(names: Sequence[str], *, rows: int = 1, height: float = 2.2, sharey: 
     size = (1.0 + 2.0 * max(len(names), 2), 0.3 + height * rows)
     figure, axes = plt.subplots(rows, len(names), figsize=size, sharey="row" if sharey else False, squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], names, strict=True):
-        axis.set_title(TITLES.get(name, name))
+        axis.set_title(TITLES[name])
     return figure, axes
 
 
@@ -57,4 +57,4 @@ def legend_below(figure: Figure, axis: Axes) -> None:
 def rows_of_attacks(axis: Axes, attacks: Sequence[str], label: str) -> None:
     """Attacks down the side, a ratio along the bottom."""
     axis.set(xlim=(0, 1), xlabel=label, ylim=(len(attacks) - 0.5, -0.5))
-    axis.set_yticks(range(len(attacks)), [ATTACK_TITLES.get(attack, attack) for attack in attacks])
+    axis.set_yticks(range(len(attacks)), [ATTACK_TITLES[attack] for attack in attacks])

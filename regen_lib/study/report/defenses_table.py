@@ -62,7 +62,7 @@ def block(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, built: 
     head += ["top-1, white-box", "weights trained", "training, CPU-s", "inference"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for defense, row in means.iterrows():
-        title = DEFENSE_TITLES.get(str(defense), str(defense))
+        title = DEFENSE_TITLES[str(defense)]
         cells = [f"**{title}**" if defense == "ours" else title]
         cells += [f"{row.clean:.3f}", f"{row.own:.3f}", f"{row.restoration:.3f} <sub>±{row.half:.3f}</sub>"]
         cells += [f"{row['mean']:.3f}", f"{row.worst:.3f}", f"{row.white_box:.3f}", f"{row.parameters:,.0f}"]
@@ -94,5 +94,5 @@ def place(order: pd.Series) -> int:
 def leaders(values: pd.Series, title: str) -> str:
     """The three best by a measure, and where ours stands."""
     order = ranked(values)
-    best = ", ".join(f"{DEFENSE_TITLES.get(str(name), str(name))} {value:.3f}" for name, value in order.head(3).items())
+    best = ", ".join(f"{DEFENSE_TITLES[str(name)]} {value:.3f}" for name, value in order.head(3).items())
     return f"{title}: {best}" + ("" if place(order) <= 3 else f" (ours {order['ours']:.3f}, place {place(order)} of {len(order)})")
