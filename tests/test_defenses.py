@@ -21,7 +21,10 @@ from regen_lib.study.defended import load_defended
 
 WIDE = Threat(math.inf, 60.0, 1.0)
 RECIPE = {"epochs": 2, "rate": 2e-3, "batch": 8, "optimizer": "adamw", "schedule": "cycle"}
+UNITS = {"training": {"synthetic": 20, "eta_scale": 0.5}, "recipe": RECIPE | {"optimizer": "sgd"}}
 SPECS: dict[str, dict[str, Any]] = {
+    "regeneration_outputs": UNITS,
+    "regeneration_first": UNITS,
     "prn": {"options": {"maps": 4, "blocks": 1}, "recipe": RECIPE},
     "prn_det": {"built_on": "prn", "options": {"maps": 4, "blocks": 1}, "training": {"images": 40}},
     "hgd": {"options": {"width": 4}, "recipe": RECIPE},

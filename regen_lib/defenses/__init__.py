@@ -59,7 +59,7 @@ def make(name: str, network: "nn.Module", spec: Mapping[str, Any], data: "Traini
     if hasattr(module, "train"):
         recipe = Recipe(**spec["recipe"]) if spec.get("recipe") else None
         label = f"{name} {defended.family}"
-        module.train(defended, data, recipe, seed=seed, name=label, **spec.get("training", {}))
+        defended.losses = module.train(defended, data, recipe, seed=seed, name=label, **spec.get("training", {})) or ()
     defended.eval().requires_grad_(False)
     return defended
 

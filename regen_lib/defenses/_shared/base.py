@@ -1,5 +1,6 @@
 """What every defence is: a module around a network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,12 @@ class Defended(nn.Module):
     """A defended network: pixel images ``[N, C, H, W]`` in, logits out.
 
     ``network`` is the classifier as it came, a frozen view of it that shares its weights; all else is the defence's own. By
-    default the classifier sees ``transform`` of the images. ``made`` is the name of the defence and the options that built it, once
-    :func:`regen_lib.defenses.make` has made it.
+    default the classifier sees ``transform`` of the images. Once :func:`regen_lib.defenses.make` has made it, ``made`` is the name of
+    the defence and the options that built it, and ``losses`` the training's after each epoch, where it is trained.
     """
 
     made: tuple[str, dict[str, Any]] | None = None
+    losses: Sequence[float] = ()
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,0 +1,45 @@
+"""Variants of the paper's defence: units in a network, trained as the study's own are but for what the variant names."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from regen_lib.core.seeding import generator
+from regen_lib.core.surgery import view
+from regen_lib.defenses._shared.base import Defended, TrainingData
+from regen_lib.regeneration.synthesis import make
+from regen_lib.regeneration.unit import regenerate, units
+from regen_lib.training.recipe import Recipe
+from regen_lib.training.units import trained
+
+
+class Regeneration(Defended):
+    """``network`` with units on ``layers``; untrained ones change nothing (``residual`` is 0)."""
+
+    def __init__(self, network: nn.Module, layers: list[str], ratio: float, width: float) -> None:
+        super().__init__(network)
+        self.shape: dict[str, Any] = {"ratio": ratio, "width": width, "residual": 0.0}
+        self.layers = layers
+        self.regenerated = regenerate(view(network), layers, generator=generator(0, "units", self.family), **self.shape)
+
+    def own(self) -> list[nn.Module]:
+        return list(units(self.regenerated).values())
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.regenerated(x)
+        return logits
+
+    def learn(
+        self, data: TrainingData, recipe: Recipe, *, seed: int, target: str, synthetic: int, eta_scale: float, probability: float
+    ) -> list[float]:
+        """Train the units on ``synthetic`` perturbations of Algorithm 1, towards the labels or the ``outputs``; the loss after each epoch.
+
+        First weights, mini-batches and noise are drawn as the study draws them for its own units: with the same settings these are
+        the same units to the bit, and with others nothing but those differs.
+        """
+        bank, network = data.bank, data.bank.network
+        v = make("paper", bank.perturbations, bank.threat, synthetic, seed=seed, name=network, eta_scale=eta_scale)
+        how: Any = {"probability": probability, "clip": False, "calibration": None, "target": target, "seed": seed}
+        named: Any = {"name": f"{network} ours", "key": network}
+        self.regenerated, losses = trained(self.network, data.images, v, self.layers, recipe, **self.shape, **how, **named)
+        return losses
