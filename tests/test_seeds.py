@@ -32,9 +32,11 @@ def study(folder: Path, seed: int, *, networks: tuple[str, ...] = ("caffenet", "
     return folder
 
 
-def test_what_all_seeds_have_is_gathered(tmp_path: Path) -> None:
+def test_what_all_seeds_have_is_compared(tmp_path: Path) -> None:
     folders = [study(tmp_path / "0", 0), study(tmp_path / "1", 1, networks=("caffenet",))]
     table = seeds.gather(folders)
+    assert len(table) == 6
+    table = seeds.comparable(table)
     assert set(table.network) == {"caffenet"}
     found = table.set_index(["seed", "defense"]).restoration
     assert found.to_dict() == {(0, "ours"): 0.9, (0, "prn"): 0.95, (1, "ours"): 0.92, (1, "prn"): 0.93}
@@ -69,9 +71,23 @@ def test_the_block_has_deviations_over_seeds_and_counts_who_is_ahead(tmp_path: P
     lines = seeds.block(seeds.gather([study(tmp_path / "0", 0), study(tmp_path / "1", 1)])).splitlines()
     ours, prn = lines[2].split(" | "), lines[3].split(" | ")
     assert ours[0] == "| regeneration (ours)"
-    assert ours[3] == "0.865 <sub>±0.021</sub>"
-    assert prn[6:] == ["3 of 4", "0 of 4 |"]
+    assert ours[1] == "2"
+    assert ours[4] == "0.865 <sub>±0.021</sub>"
+    assert prn[7:] == ["3 of 4", "0 of 4 |"]
     assert lines[-1].startswith("2 seeds of networks, perturbations, units and rivals; means over CaffeNet, VGG-16")
+
+
+def test_a_defence_that_one_seed_has_says_so(tmp_path: Path) -> None:
+    """PRN's rows of the first seed are gone: it stays, of one seed. Ours of the second, on one network of two: nothing is left of it."""
+    table = seeds.gather([study(tmp_path / "0", 0), study(tmp_path / "1", 1)])
+    prn = seeds.block(table[(table.defense != "prn") | (table.seed == 1)]).splitlines()[3].split(" | ")
+    assert prn[:2] == ["| PRN", "1"]
+    assert prn[4] == "0.915"  # of .93 and .90; one seed has no deviation
+    assert prn[7:] == ["2 of 2", "0 of 2 |"]
+    first = seeds.comparable(table[(table.defense != "prn") | (table.seed == 0)])
+    assert set(first.defense) == {"ours"}
+    half = seeds.comparable(table[(table.defense != "prn") | (table.network == "caffenet")])
+    assert set(half.defense) == {"ours"}
 
 
 def test_seeds_that_cannot_be_gathered(tmp_path: Path) -> None:
@@ -88,4 +104,4 @@ def test_a_folder_with_another_seed(tmp_path: Path) -> None:
     prepare(tmp_path / "again", base / "params.yaml", base / "seeds.yaml", raw=False, seed=7)
     params = load_params(tmp_path / "again/params.yaml")
     assert params["study"]["seed"] == 7
-    assert set(params["rivals"]) == {"prn", "jpeg"}
+    assert set(params["rivals"]) == {"prn", "jpeg", "regeneration_first", "regeneration_outputs"}

@@ -24,7 +24,7 @@ NOT_RUN = "Not run yet with other seeds: `make seeds`."
 
 
 def gather(folders: Sequence[Path]) -> pd.DataFrame:
-    """One row a seed, network and defence with the :data:`MEASURES`, of what all the studies in ``folders`` have.
+    """One row a seed, network and defence with the :data:`MEASURES`, of the studies in ``folders``.
 
     The first folder's metrics/seeds.csv, gathered before, adds the seeds that no other folder has: a seed may run on another day.
     :class:`StudyError` where a study has no comparison yet, two have one seed, or one is another study.
@@ -41,8 +41,16 @@ def gather(folders: Sequence[Path]) -> pd.DataFrame:
         parts[seed] = measured(folder / "metrics").assign(seed=seed)
     if (before := folders[0] / "metrics/seeds.csv").is_file():
         parts |= {int(str(seed)): rows for seed, rows in pd.read_csv(before).groupby("seed") if seed not in parts}
-    table = pd.concat([parts[seed] for seed in sorted(parts)], ignore_index=True)
-    return table[table.groupby(KEYS).seed.transform("count") == len(parts)].reset_index(drop=True)
+    return pd.concat([parts[seed] for seed in sorted(parts)], ignore_index=True)
+
+
+def comparable(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :func:`gather` that means can be taken of: of networks that all seeds have, and defences that another seed than the first
+    has, on all of these networks."""
+    networks = table.groupby("network").seed.nunique()
+    rows = table[table.network.map(networks) == table.seed.nunique()]
+    again = rows[rows.seed != rows.seed.min()].groupby("defense").network.nunique()
+    return rows[rows.defense.map(again).fillna(0) == rows.network.nunique()].reset_index(drop=True)
 
 
 def differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -66,19 +74,24 @@ def measured(metrics: Path) -> pd.DataFrame:
 
 def block(table: pd.DataFrame) -> str:
     """Means over networks, ± the standard deviation over seeds; and how often, over seeds and networks, a defence is ahead of ours."""
+    table = comparable(table)
     seeds, networks = table.seed.nunique(), [TITLES[str(name)] for name in table.network.unique()]
     by_seed = table.groupby(["defense", "seed"], sort=False)[list(MEASURES)].mean()
     mean, spread = by_seed.groupby("defense", sort=False).mean(), by_seed.groupby("defense", sort=False).std()
-    lines = [f"| defence | {' | '.join(MEASURES.values())} | ahead of ours, unseen | white-box |", "|" + "---|" * (len(MEASURES) + 3)]
+    measured_in = table.groupby("defense").seed.nunique()
+    head = ["defence", "seeds", *MEASURES.values(), "ahead of ours, unseen", "white-box"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for defense in mean.index:
-        cells = [f"{mean[key][defense]:.3f} <sub>±{spread[key][defense]:.3f}</sub>" for key in MEASURES]
+        cells = [f"{mean[key][defense]:.3f}" for key in MEASURES]
+        if measured_in[defense] > 1:
+            cells = [f"{cell} <sub>±{spread[key][defense]:.3f}</sub>" for cell, key in zip(cells, MEASURES, strict=True)]
         ahead = ["" if defense == "ours" else beats(table, str(defense), key) for key in ("restoration", "white_box")]
-        lines.append(f"| {' | '.join([DEFENSE_TITLES[str(defense)], *cells, *ahead])} |")
+        lines.append(f"| {' | '.join([DEFENSE_TITLES[str(defense)], str(measured_in[defense]), *cells, *ahead])} |")
     note = f"{seeds} seeds of networks, perturbations, units and rivals; means over {', '.join(networks)}"
     return "\n".join([*lines, "", f"{note}; ± is the standard deviation over seeds."])
 
 
 def beats(table: pd.DataFrame, defense: str, measure: str) -> str:
     """In how many of the pairs of seed and network a defence is better than ours."""
-    pairs = table.pivot_table(index=["seed", "network"], columns="defense", values=measure)
+    pairs = table.pivot_table(index=["seed", "network"], columns="defense", values=measure)[["ours", defense]].dropna()
     return f"{int((pairs[defense] > pairs.ours).sum())} of {len(pairs)}"
