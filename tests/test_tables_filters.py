@@ -98,8 +98,11 @@ def test_the_share_that_masking_restores_by_hand() -> None:
         ("n", 2, "ranked", 0.5, 0.8, 0.8),
         ("n", 2, "ranked", 0.0, 0.1, 0.8),
     ]
-    found = restored(pd.DataFrame(rows, columns=columns), 0.5)
-    assert dict(zip(found.order, found.restored, strict=True)) == pytest.approx({"ranked": 0.75, "random": 0.5})
+    table = pd.DataFrame(rows, columns=columns).assign(ci_low=lambda t: t.accuracy - 0.03, ci_high=lambda t: t.accuracy + 0.06)
+    found = restored(table, 0.5).set_index("order")
+    assert found.restored.to_dict() == pytest.approx({"ranked": 0.75, "random": 0.5})
+    assert found.ci_low.to_dict() == pytest.approx({"ranked": 0.7, "random": 0.45})
+    assert found.ci_high.to_dict() == pytest.approx({"ranked": 0.85, "random": 0.6})
 
 
 def nearest(v: torch.Tensor, members: torch.Tensor) -> float:

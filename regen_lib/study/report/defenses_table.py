@@ -9,7 +9,7 @@ import pandas as pd
 from regen_lib.core.errors import StudyError
 from regen_lib.defenses import UNITS
 from regen_lib.study.report.names import DEFENSE_TITLES
-from regen_lib.study.tables.verdict import on_every_network, verdict
+from regen_lib.study.tables.verdict import half_intervals, on_every_network, verdict
 
 MET = ("uap", "uap_l2")  # the attack that every trained defence met, also under another norm
 NO_ATTACK = ("random_signs", "mean_unseen")  # the control, the mean itself
@@ -30,8 +30,7 @@ def condensed(tables: dict[str, pd.DataFrame], minutes: pd.DataFrame | None, bui
     if not attacks:
         raise StudyError("metrics/defenses.csv has no attack that the defences did not meet in training: add one to generalization.attacks")
     means = verdict(table, tables["table6_defenses"], attacks).drop(columns="network").groupby("defense", sort=False).mean()
-    every = table[table.attack == "mean_unseen"].assign(half=lambda rows: (rows.ci_high - rows.ci_low) / 2)
-    means["half"] = every.groupby("defense").half.agg(lambda half: np.sqrt((half**2).sum()) / len(half))
+    means["half"] = half_intervals(table)
     own = table[table.attack == "uap"].groupby("defense").restoration.mean()
     costs = tables["defense_costs"].groupby("defense")[["parameters", "inference"]].mean()
     means = means.join(own.rename("own")).join(costs)

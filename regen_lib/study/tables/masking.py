@@ -49,10 +49,14 @@ def masking_table(
 
 
 def restored(table: pd.DataFrame, fraction: float, depth: int = 1) -> pd.DataFrame:
-    """Share of the lost top-1 that masking ``fraction`` of the filters brings back, for each network and order."""
+    """Share of the lost top-1 that masking ``fraction`` of the filters brings back, for each network and order.
+
+    ``ci_low`` and ``ci_high`` are of the masked network's top-1; what is lost is taken as it is.
+    """
     part = table[table.depth == depth]
     none = part[(part.fraction == 0) & (part.order == "ranked")].set_index("network").accuracy
     rows = part[part.fraction == fraction].copy()
     lost = rows.clean - rows.network.map(none)
-    rows["restored"] = (rows.accuracy - rows.network.map(none)) / lost
-    return rows[["network", "order", "restored"]]
+    found = {"restored": "accuracy", "ci_low": "ci_low", "ci_high": "ci_high"}
+    shares = {share: (rows[top1] - rows.network.map(none)) / lost for share, top1 in found.items()}
+    return rows[["network", "order"]].assign(**shares, metric="restored")
