@@ -150,8 +150,6 @@ REAL = {"one": TABLE, "another": TABLE}
             ["uap_smaller", "gap", "nag"],
             "generalization.attacks.0: has another norm or xi than the others, and means",
         ),
-        ("generalization.times", [2, 1], "generalization.times.1: the tables are at every bank's own xi already: remove it"),
-        ("generalization.times", [30], "generalization.times.0: makes xi 1800 of the largest bank's 60, and pixels are 0-255: give less"),
         ("generalization.control", "random_l2", "generalization.control: tables and report take random_signs for the control: give that"),
         (
             "generalization.costs",

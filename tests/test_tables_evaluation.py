@@ -1,7 +1,6 @@
 """Tables 1 to 5, Fig. S2, clipping and the choices: each cell against a loop over a study made by hand."""
 
 import math
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,6 @@ import torch
 from regen_lib.core.errors import StudyError
 from regen_lib.core.perturbations import Bank
 from regen_lib.evaluation.banks import summarise
-from regen_lib.study.tables.larger import larger, reached
 from tests.suite import BANKS, LAYERS, NAMES, UNITS, Known, said, share
 
 DEFENSES = ("undefended", "ours", "jpeg")
@@ -64,35 +62,6 @@ def test_tables_2_and_3_put_every_network_under_its_own_banks(known: Known, atta
     clean = {(n, d, a): share(known.hits(networks[n][d])) for n, d, a in cells}
     assert_cells(table, ["network", "defense", "attack"], "clean_accuracy", clean)
     assert set(table.norm) == {BANKS[attacks[0]][0]}
-
-
-def test_larger_has_every_table_at_every_multiple_of_xi(known: Known) -> None:
-    table = larger(known.suite, [1, 2.5], ["uap", "uap_l2", "fff", "nag"], {"both": ["fff", "nag"]})
-    crossed, own = (table[(table.table == "1") == of_table_1] for of_table_1 in (True, False))
-    expected, cross = {}, {}
-    for name, defense, times in product(NAMES, DEFENSES, (1, 2.5)):
-        network = known.suite.defended[name][defense]
-        for attack in ("uap", "uap_l2", "fff", "nag"):
-            v = times * known.banks[name, attack].perturbations
-            expected[name, defense, attack, times] = share(known.hits(network, v, known.choice(attack, len(v))))
-        expected[name, defense, "both", times] = (expected[name, defense, "fff", times] + expected[name, defense, "nag", times]) / 2
-        for other in NAMES:
-            v = times * known.banks[other, "uap"].perturbations
-            cross[name, defense, other, times] = share(known.hits(network, v, known.choice(other, len(v))))
-    assert_cells(own, ["network", "defense", "attack", "times"], "accuracy", expected)
-    assert_cells(crossed, ["network", "defense", "attack_network", "times"], "accuracy", cross)
-    assert set(own[own.attack == "uap"].xi) == {60.0, 150.0}
-    assert set(own[own.attack == "uap_l2"].xi) == {500.0, 1250.0}
-
-
-def test_the_xi_at_which_an_attack_fools_enough_on_every_network() -> None:
-    rows = [("one", 10, 0.7), ("two", 10, 0.9), ("one", 20, 0.8), ("two", 20, 0.85), ("one", 30, 0.9), ("two", 30, 0.95)]
-    own = pd.DataFrame(rows, columns=["network", "xi", "fooling_ratio"]).assign(attack="uap", defense="undefended", table="2")
-    crossed, ours = own.assign(table="1", fooling_ratio=0.0), own.assign(defense="ours", fooling_ratio=0.0)
-    table = pd.concat([own, crossed, ours, own.assign(attack="fff", fooling_ratio=0.0)])
-    assert reached(table, "uap", 0.8) == 20
-    assert reached(table, "uap", 0.71) == 20
-    assert reached(table, "uap", 0.96) is None
 
 
 def test_a_fooling_ratio_counts_changed_classes_not_errors(known: Known) -> None:

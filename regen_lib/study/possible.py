@@ -41,7 +41,6 @@ IMAGES = {
     "real_images.*.images": "test",
     "evaluation.images": "test",
     "generalization.images": "test",
-    "generalization.times_images": "test",
     "secondary.evaluation.images": "test",
     "comparison.images": "test",
 }

@@ -146,14 +146,6 @@ def generalization(params: Params) -> Iterator[Mistake]:
     elif given["control"] != CONTROL:
         yield Mistake("generalization.control", given["control"], f"tables and report take {CONTROL} for the control: give that")
     yield from complete("generalization.costs", given["costs"], known, NO_BANK, ("uap",), "whose work is the measure")
-    shown = {name: row for name, row in all_banks(params).items() if name in ("uap", given["control"], *given["attacks"])}
-    largest = max((row["xi"] for row in shown.values() if row["norm"] == "inf"), default=0)
-    for index, factor in enumerate(given["times"]):
-        if factor == 1:
-            yield Mistake(f"generalization.times.{index}", factor, "the tables are at every bank's own xi already: remove it")
-        elif factor * largest > 255:
-            why = f"makes xi {factor * largest:g} of the largest bank's {largest:g}, and pixels are 0-255: give less"
-            yield Mistake(f"generalization.times.{index}", factor, why)
 
 
 def averaged(attacks: list[str], rows: Params) -> Iterator[Mistake]:

@@ -147,8 +147,6 @@ class Generalization(Section):
     attacks: Labels
     control: Label
     strengths: Numbers
-    times: Annotated[list[Amount], Field(min_length=1), Distinct]
-    times_images: Count
     costs: Annotated[Labels, Field(min_length=2)]
 
 

@@ -61,4 +61,3 @@ DEFENSE_TITLES = Titles(
         "feature_norm_clipping": "Feature Norm Clipping",
     }
 )
-CALLED = {"network": TITLES, "attack_network": TITLES, "attack": ATTACK_TITLES, "defense": DEFENSE_TITLES}  # by column of a table

@@ -79,8 +79,6 @@ FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the ima
     "evaluation.images": [10_001],
     "comparison.images": [10_001],
     "evaluation.xi": [0, 256, math.nan],
-    "generalization.times": [[1], [0], [-2], [30], [math.inf], []],
-    "generalization.times_images": [10_001, 0],
     "generalization.strengths": [[-3], [300], [math.nan], []],
     "images.validation": [60_000, 70_000, 0],
     "images.options": [{"square": True}],
@@ -169,7 +167,6 @@ HARMLESS: dict[str, Any] = {
     "ablation.choices.half.recipe": {"rate": 0.05, "images": None},
     "evaluation.xi": 55.5,
     "generalization.strengths": [10, 20.5],
-    "generalization.times": [1.5],
     "rivals.jpeg.options": {},
     "comparison.epsilon": 4.5,
 }

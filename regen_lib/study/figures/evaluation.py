@@ -44,26 +44,6 @@ def ablation(results: pd.DataFrame) -> Figure:
     return figure
 
 
-def larger(table: pd.DataFrame) -> Figure:
-    """Restoration accuracy against xi, one panel a network: filled under UAPs, hollow in the mean over unseen attacks.
-
-    Columns ``network, defense, attack, xi, restoration``.
-    """
-    names = list(table.network.unique())
-    figure, axes = panels(names)
-    for axis, name in zip(axes[0], names, strict=True):
-        for defense, (color, marker, label) in DEFENSE_STYLE.items():
-            for attack, filled in (("uap", color), ("mean_unseen", "white")):
-                part = table[(table.network == name) & (table.defense == defense) & (table.attack == attack)].sort_values("xi")
-                line = "-" if attack == "uap" else "--"
-                look = {"color": color, "marker": marker, "markersize": 4, "markerfacecolor": filled, "linestyle": line}
-                axis.plot(part.xi, part.restoration, label=f"{label}, {ATTACK_TITLES[attack]}", **look)
-        axis.set(xlabel="ξ (pixels of 0-255)", ylim=(0, 1.02))
-    axes[0, 0].set_ylabel("restoration accuracy")
-    legend_below(figure, axes[0, 0])
-    return figure
-
-
 def summary(table: pd.DataFrame) -> Figure:
     """The study in one picture: top-1 under each attack, undefended and ours, one panel per network.
 

@@ -79,6 +79,19 @@ def feature_maps(maps: dict[str, tuple[Tensor, Tensor]], titles: tuple[str, str]
     return figure
 
 
+def perturbations(rows: dict[str, Tensor], count: int = 5) -> Figure:
+    """The first perturbations of each bank, one row per bank, each image stretched over its own range."""
+    style()
+    figure, axes = plt.subplots(len(rows), count, figsize=(1.3 * count, 1.4 * len(rows)), squeeze=False, layout="constrained")
+    for axis in axes.ravel():
+        bare(axis)
+    for line, (name, v) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(ATTACK_TITLES[name])
+        for axis, image in zip(line, v[:count], strict=False):
+            paint(axis, stretched(image))
+    return figure
+
+
 def samples(pixels: Tensor, titles: Sequence[str]) -> Figure:
     """A row of images ``[n, C, H, W]`` with a title each."""
     style()

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from regen_lib.study.titles import CALLED
-
 PAPER = ", paper"  # a row of the paper's numbers is called like the row above it, and this
 
 
@@ -13,11 +11,10 @@ def shown(table: pd.DataFrame, index: Sequence[str], columns: Sequence[str] = ()
     """A measured table with a row for each ``index`` and its ``values`` over ``columns``, in the order in which it has them.
 
     A cell is ``".940 ± .008"``, ± being half the interval of ``metric``, the table's own column, or of ``value`` where it has none;
-    numbers without an interval stand alone. ``values`` are the metric unless given. Networks, attacks and defences have their titles.
+    numbers without an interval stand alone. ``values`` are the metric unless given.
     """
     metric = table.metric.iloc[0] if "metric" in table else "value"
     index, columns, values = list(index), list(columns), list(values or [metric])
-    table = table.assign(**{key: table[key].map(CALLED[key]) for key in (*index, *columns) if key in CALLED})
     half = (table.ci_high - table.ci_low) / 2
     cells = {value: table[value].map(short) + (" ± " + half.map(short) if value == metric else "") for value in values}
     last = index[-1]

@@ -72,9 +72,9 @@ class Suite:
         clean = known | self.clean_predictions({key: network for key, network in networks.items() if key not in known})
         return evaluate(str(table), name, networks, clean, banks, self.images, seed=self.seed, **options)
 
-    def cross_network(self, table: object, *, clip: bool, xi: float | None, times: float = 1) -> pd.DataFrame:
+    def cross_network(self, table: object, *, clip: bool, xi: float | None) -> pd.DataFrame:
         """Table 1: every network under the UAPs made for every network; the interval is of top-1."""
-        banks = {name: rescaled(self.bank(name, "uap"), xi, times) for name in self.names}
+        banks = {name: rescaled(self.bank(name, "uap"), xi) for name in self.names}
         options = {"clip": clip, "metric": "accuracy"}
         return pd.concat([self.compare(table, name, self.defended[name], banks, **options) for name in self.names], ignore_index=True)
 
@@ -85,13 +85,12 @@ class Suite:
         *,
         clip: bool = False,
         xi: float | None = None,
-        times: float = 1,
         means: Mapping[str, Collection[str]] | None = None,
     ) -> pd.DataFrame:
         """Tables 2, 3 and 5: every network under banks made for it, and their ``means`` where asked for."""
         attacks, parts = list(attacks), []
         for name in self.names:
-            banks = {attack: rescaled(self.bank(name, attack), xi, times) for attack in attacks}
+            banks = {attack: rescaled(self.bank(name, attack), xi) for attack in attacks}
             parts.append(self.compare(table, name, self.defended[name], banks, clip=clip, means=means))
         return pd.concat(parts, ignore_index=True)
 
@@ -166,6 +165,6 @@ class Suite:
         return pd.DataFrame(rows)
 
 
-def rescaled(bank: Bank, xi: float | None, times: float = 1) -> Bank:
-    """The bank at another xi, or as it is, and that ``times`` as large."""
-    return bank if xi is None and times == 1 else bank.scaled(times * (bank.threat.xi if xi is None else xi))
+def rescaled(bank: Bank, xi: float | None) -> Bank:
+    """The bank at another xi, or as it is."""
+    return bank if xi is None else bank.scaled(xi)
