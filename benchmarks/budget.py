@@ -21,17 +21,15 @@ from regen_lib.core.inference import predict
 from regen_lib.core.perturbations import load_bank, load_perturbations
 from regen_lib.core.progress import tqdm
 from regen_lib.core.runtime import start
-from regen_lib.core.seeding import generator
 from regen_lib.core.storage import write_table
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.evaluation.evaluate import evaluate
 from regen_lib.networks import load_network
-from regen_lib.regeneration.unit import first_layers, regenerate, units
+from regen_lib.regeneration.unit import first_layers
 from regen_lib.study.params import load_params
 from regen_lib.study.report.machine import processor
-from regen_lib.training.loop import fit
-from regen_lib.training.noise import Noise
 from regen_lib.training.recipe import Recipe
+from regen_lib.training.units import trained
 
 SHARES = (0.3, 0.6, 1.0)
 DEFENSES = ("ours", "prn", "hgd")
@@ -48,12 +46,11 @@ def regenerated(
 ) -> nn.Module:
     """The network with its units, trained as notebook 04 does."""
     spec, seed = shorter(params["training"], share), params["study"]["seed"]
-    variant, rng = spec["variants"]["ours"], generator(seed, "units", name)
+    variant, v = spec["variants"]["ours"], load_perturbations(data / f"synthetic/{name}.safetensors")
     placed = first_layers(list(training_data.layers), variant["units"])
-    defended = regenerate(network, placed, ratio=variant["ratio"], width=spec["width"], residual=spec["residual"], generator=rng)
-    noise = Noise(load_perturbations(data / f"synthetic/{name}.safetensors"), spec["probability"], spec["clip"])
-    fit(defended, units(defended).values(), training_data.images, Recipe(**spec["recipe"]), seed=seed, name=f"{name} ours", noise=noise)
-    return defended
+    how = {"ratio": variant["ratio"], "calibration": None} | {key: spec[key] for key in ("width", "residual", "probability", "clip")}
+    named: Any = {"seed": seed, "name": f"{name} ours", "key": name}
+    return trained(network, training_data.images, v, placed, Recipe(**spec["recipe"]), **how, **named)[0]
 
 
 def judged(params: Mapping[str, Any], name: str, splits: Mapping[str, Images], data: Path, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:

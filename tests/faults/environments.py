@@ -1,6 +1,7 @@
 """Other surroundings: variables, locales, kernels, streams, users. The same bytes, or a refusal at once."""
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -118,8 +119,8 @@ def closed_streams() -> None:
 STREAMS: dict[str, Callable[[], object]] = {
     "printing has no room": full_stdout,
     "no input, no output": closed_streams,
-    "an unnamed user": unnamed,
 }
+UNNAMED = "an unnamed user"
 STAGED = ("no HOME", "a bare locale", "a rank left over", "matplotlib's folder is none", "TMPDIR is nowhere", "another time zone")
 FOLDERS = {
     "a space in the path": "my study",
@@ -137,6 +138,10 @@ def faults(rng: Random) -> Iterator[Fault]:
         yield Fault("environments", f"work: {name}", partial(working, variables), cost=4.0, bound=120)
     for name, before in STREAMS.items():
         yield Fault("environments", f"check: {name}", partial(checking, {}, before), cost=1.0, bound=120)
+    if closed := next((path for path in (REPOSITORY, *REPOSITORY.parents) if not path.stat().st_mode & stat.S_IXOTH), None):
+        print(f"environments: {UNNAMED} is left out, {closed} is closed to all others: try it in a checkout that they can enter")
+    else:
+        yield Fault("environments", f"check: {UNNAMED}", partial(checking, {}, unnamed), cost=1.0, bound=120)
     for name in STAGED:
         yield Fault("environments", f"stage: {name}", partial(staging, VARIABLES[name], None, "study"), cost=8.0, bound=180)
     for name, folder in FOLDERS.items():
