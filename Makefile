@@ -115,8 +115,12 @@ record: $(READY)  ## tests/notebooks anew, after a change that changes results
 	rm -rf build/notebooks
 	REGEN_STAGE=notebooks $(ALIKE) python -m tests.recorded record
 
-outputs: $(READY)  ## the executed notebooks' outputs of STUDY= (studies/cifar10) into those of notebooks/ that show it, to be read in git
+outputs: $(READY)  ## the executed notebooks' outputs of STUDY= (studies/cifar10; or quick) into those of notebooks/ that show it
+ifeq ($(STUDY),quick)
+	python -m regen_lib.study outputs --executed build --of quick
+else
 	cd $(STUDY) && python -m regen_lib.study outputs
+endif
 
 lint: $(READY)  ## ruff and mypy
 	ruff format --check regen_lib tests benchmarks docs

@@ -79,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     command("check", check, "check params.yaml")
     outputs = command("outputs", take_outputs, "put the executed notebooks' outputs into notebooks/, to be read in git")
     outputs.add_argument("--executed", type=Path, default=Path("executed"), help="where the executed notebooks are (default: executed)")
+    outputs.add_argument("--of", metavar="STUDY", help="what the notebooks say that they show (default: the study in this folder)")
     drawn = command("dag", draw_dag, "what each stage needs, the networks, attacks and defences of a stage in one line")
     drawn.add_argument("--mermaid", action="store_true", help="as a Mermaid diagram")
     packed = command("pack", write_pack, "write what the stages made, with model cards, into one archive")
@@ -165,7 +166,7 @@ def take_outputs(options: argparse.Namespace) -> int:
     from regen_lib.study.outputs import write_outputs, write_picture
 
     root = Path(load_params(PARAMS)["study"]["source"])
-    study = Path(os.path.relpath(Path.cwd(), root)).as_posix()
+    study = options.of or Path(os.path.relpath(Path.cwd(), root)).as_posix()
     write_outputs(root / "notebooks", options.executed, study)
     write_picture(root, study)
     return 0
