@@ -3,18 +3,19 @@
 import hashlib
 import io
 import tarfile
-import urllib.request
-from http.client import IncompleteRead
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
+from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import load_images
 from regen_lib.data import cifar10
 from regen_lib.data.sources import fetch, prepare
+from tests.server import Server, serving
 
 EACH = 4  # images of a file
 
@@ -47,25 +48,18 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> bytes:
     return data
 
 
-def served(monkeypatch: pytest.MonkeyPatch, data: bytes | None) -> list[str]:
-    """The network answers with ``data``, or not at all; the list fills with what was asked."""
-    asked: list[str] = []
-
-    def urlopen(url: str, timeout: float) -> io.BytesIO:
-        asked.append(url)
-        if data is None:
-            raise OSError("no network")
-        return io.BytesIO(data)
-
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-    return asked
+@pytest.fixture
+def server(tmp_path: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The archive by http on this machine."""
+    with serving({cifar10.ARCHIVE: archive}, tmp_path / "raw", monkeypatch) as state:
+        monkeypatch.setattr(cifar10, "URL", state.address + cifar10.ARCHIVE)
+        yield state
 
 
-def test_splits_are_the_archives_records(tmp_path: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = served(monkeypatch, archive)
+def test_splits_are_the_archives_records(tmp_path: Path, archive: bytes, server: Server) -> None:
     target = tmp_path / "data/images.safetensors"
     classes = prepare("cifar10", tmp_path / "raw", target, validation=6, seed=0)
-    assert (asked, (tmp_path / "raw/cifar-10-binary.tar.gz").read_bytes()) == ([cifar10.URL], archive)
+    assert {path.name: path.read_bytes() for path in server.raw.iterdir()} == {"cifar-10-binary.tar.gz": archive}
     assert list(classes) == ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     splits = load_images(target)
     assert {name: len(split) for name, split in splits.items()} == {"train": 14, "validation": 6, "test": 4}
@@ -78,30 +72,43 @@ def test_splits_are_the_archives_records(tmp_path: Path, archive: bytes, monkeyp
     assert splits["test"].pixels[:, 0, 0, 0].tolist() == [20, 21, 22, 23]
     assert sorted(torch.cat([splits[name].pixels for name in ("train", "validation")])[:, 0, 0, 0].tolist()) == list(range(20))
     fetch("cifar10", tmp_path / "raw")
-    assert len(asked) == 1  # nothing is asked again
+    assert server.asked == [("cifar-10-binary.tar.gz", 0)]  # nothing is asked again
 
 
-def cut_short(*_: object, **__: object) -> None:
-    raise IncompleteRead(b"x", 9)
-
-
-def test_what_is_not_the_published_archive(tmp_path: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    served(monkeypatch, archive[:-1])
-    with pytest.raises(StudyError, match=r"SHA-256 .* published .* delete it"):
-        fetch("cifar10", tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    served(monkeypatch, None)
-    with pytest.raises(StudyError, match=r"no network\): put cifar-10-binary.tar.gz into"):
-        fetch("cifar10", tmp_path)
-    monkeypatch.setattr(urllib.request, "urlopen", cut_short)
-    with pytest.raises(StudyError, match=r"IncompleteRead.*: put cifar-10-binary.tar.gz into"):
-        fetch("cifar10", tmp_path)
+def test_what_is_not_the_published_archive(archive: bytes, server: Server) -> None:
+    server.files[cifar10.ARCHIVE] = archive[:-1]
+    with pytest.raises(StudyError, match=r"sha256 .* published .* deleted: run it again, or put cifar-10-binary.tar.gz into"):
+        fetch("cifar10", server.raw)
+    assert list(server.raw.iterdir()) == []
+    del server.files[cifar10.ARCHIVE]
+    with pytest.raises(StudyError, match=r"404.*\): run it again.* or put cifar-10-binary.tar.gz into"):
+        fetch("cifar10", server.raw)
     with pytest.raises(StudyError, match="is missing: run the images stage"):
-        cifar10.read(tmp_path, 6, 0)
-    (tmp_path / cifar10.ARCHIVE).write_bytes(archive + b"\0")
-    for work in (lambda: fetch("cifar10", tmp_path), lambda: cifar10.read(tmp_path, 6, 0)):
-        with pytest.raises(StudyError, match="damaged"):
+        cifar10.read(server.raw, 6, 0)
+    (server.raw / cifar10.ARCHIVE).write_bytes(archive + b"\0")
+    for work in (lambda: fetch("cifar10", server.raw), lambda: cifar10.read(server.raw, 6, 0)):
+        with pytest.raises(StudyError, match=r"damaged.*delete it and run again"):
             work()
+    assert (server.raw / cifar10.ARCHIVE).is_file()  # the user's own
+
+
+def test_a_cut_download_goes_on_and_is_no_archive_before_it_is_whole(archive: bytes, server: Server) -> None:
+    server.cut[cifar10.ARCHIVE] = 100
+    with pytest.raises(StudyError, match=r"too early\): run it again, it goes on from there; or put cifar-10-binary.tar.gz into"):
+        fetch("cifar10", server.raw)
+    assert [path.name for path in server.raw.iterdir()] == ["cifar-10-binary.tar.gz.partial"]  # a name that DVC passes over
+    server.cut.clear()
+    fetch("cifar10", server.raw)
+    assert [begin for _, begin in server.asked] == [0, 100]
+    assert {path.name: path.read_bytes() for path in server.raw.iterdir()} == {cifar10.ARCHIVE: archive}
+
+
+def test_one_of_several_processes_fetches(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.raw.mkdir()
+    for rank, asked in ((1, 0), (0, 1)):
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        fetch("cifar10", server.raw)
+        assert len(server.asked) == asked
 
 
 def test_options_of_another_source(tmp_path: Path) -> None:
@@ -111,3 +118,4 @@ def test_options_of_another_source(tmp_path: Path) -> None:
 
 def test_the_address_is_beside_torchvisions() -> None:
     assert cifar10.URL.rsplit("/", 1) == [CIFAR10.url.rsplit("/", 1)[0], "cifar-10-binary.tar.gz"]
+    assert cifar10.URL.startswith("https://")

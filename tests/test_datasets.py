@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import struct
 import subprocess
-from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.data import fashion_mnist
 from regen_lib.data.fashion_mnist import check, fetch, published, read, read_idx
 from tests.repository import REPOSITORY
+from tests.server import serving
 
 RAW = REPOSITORY / "data/raw"
 
@@ -60,13 +60,32 @@ def test_no_source(tmp_path: Path, four: dict[str, bytes], monkeypatch: pytest.M
     def broken(names: list[str]) -> dict[str, bytes]:
         raise subprocess.CalledProcessError(100, "apt-get")
 
-    def cut_short(names: list[str]) -> dict[str, bytes]:
-        raise IncompleteRead(b"x", 9)
-
-    sources(monkeypatch, none=absent, net=cut_short, apt=broken)
-    with pytest.raises(StudyError, match=r"no source has train.*none: not here.*net: IncompleteRead.*apt: .*100"):
-        fetch(tmp_path / "raw")
+    sources(monkeypatch, none=absent, net=fashion_mnist.from_authors, apt=broken)
+    name = next(iter(four))
+    with serving(four, tmp_path / "raw", monkeypatch) as server:
+        monkeypatch.setattr(fashion_mnist, "AUTHORS", server.address)
+        server.cut[name] = 10
+        with pytest.raises(StudyError, match=rf"no source has train.*none: not here.*net: .*{name} cannot be had .*too early.*apt: .*100"):
+            fetch(tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []
+
+
+def test_what_the_authors_have_is_downloaded_and_checked(tmp_path: Path, four: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    sources(monkeypatch, authors=fashion_mnist.from_authors, good=lambda names: {n: four[n] for n in names})
+    with serving(four, tmp_path / "raw", monkeypatch) as server:
+        monkeypatch.setattr(fashion_mnist, "AUTHORS", server.address)
+        fetch(server.raw)
+        assert {p.name: p.read_bytes() for p in server.raw.iterdir()} == four
+        last = list(four)[-1]
+        (server.raw / last).unlink()
+        server.files[last] = b"another"  # refused, and the next source has it
+        fetch(server.raw)
+        assert {p.name: p.read_bytes() for p in server.raw.iterdir()} == four
+    assert server.asked == [(name, 0) for name in (*four, last)]
+
+
+def test_the_authors_are_asked_by_tls() -> None:
+    assert fashion_mnist.AUTHORS.startswith("https://")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"\0" + data[1:], lambda data: b""])

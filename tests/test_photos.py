@@ -7,13 +7,9 @@ import json
 import os
 import shutil
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.request import HTTPHandler
 
 import pytest
 import yaml
@@ -23,8 +19,10 @@ from torch import nn
 from regen_lib.core.errors import StudyError
 from regen_lib.data.listing import class_list, listing
 from regen_lib.study import __main__ as study
-from regen_lib.study import photos
+from regen_lib.study import photos, published
+from regen_lib.study.published import PUBLISHED, Published
 from tests.repository import REPOSITORY
+from tests.server import Server, serving
 
 TEN, OTHER, THIRD = ("n01440764", "n03888257"), "n01443537", "n01484850"
 PHOTOGRAPHS = (f"{OTHER}_goldfish.JPEG", f"{THIRD}_shark.JPEG")
@@ -70,57 +68,24 @@ FILES = {
 ALL = ("train", "val", "others", "classes.json", "bvlc_googlenet.caffemodel", "squeezenet1_0.safetensors")
 
 
-class Server(NamedTuple):
-    """What the server has, where it ends each file, whether it can go on, and what it was asked for: name and first byte."""
-
-    files: dict[str, bytes]
-    cut: dict[str, int]
-    ranges: list[bool]
-    asked: list[tuple[str, int]]
-    raw: Path
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """:data:`FILES` by http on this machine, and the published list with their addresses and sums."""
-    state = Server(dict(FILES), {}, [True], [], tmp_path / "data/raw")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name = self.path[1:]
-            data, begin = state.files[name], int(self.headers.get("Range", "bytes=0-")[6:-1])
-            state.asked.append((name, begin))
-            onward = state.ranges[0] and begin > 0
-            sent = data[begin:] if onward else data
-            self.send_response(206 if onward else 200)
-            self.send_header("Content-Length", str(len(sent)))
-            self.end_headers()
-            self.wfile.write(sent[: state.cut.get(name)])
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    serving = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
-    thread.start()
-    places = [published.place for published in photos.PUBLISHED[:4]] + [photos.named("squeezenet1_0.safetensors")]
-    listed = [
-        photos.Published(
-            published.gives,
-            f"http://127.0.0.1:{serving.server_port}/{name}",
-            {"sha1": hashlib.sha1(FILES[name]).hexdigest()} if published.sums else {},
-            len(FILES[name]),
-            place,
-            published.photographs and len(PHOTOGRAPHS),
-        )
-        for published, name, place in zip(photos.PUBLISHED, FILES, places, strict=True)
-    ]
-    monkeypatch.setattr(photos, "PUBLISHED", listed)
-    monkeypatch.setattr(photos, "HANDLERS", (*photos.HANDLERS, HTTPHandler))
-    yield state
-    serving.shutdown()
-    thread.join()
-    serving.server_close()
+    places = [record.place for record in PUBLISHED[:4]] + [published.named("squeezenet1_0.safetensors")]
+    with serving(FILES, tmp_path / "data/raw", monkeypatch) as state:
+        listed = [
+            Published(
+                record.gives,
+                state.address + name,
+                {"sha1": hashlib.sha1(FILES[name]).hexdigest()} if record.sums else {},
+                len(FILES[name]),
+                place,
+                record.photographs and len(PHOTOGRAPHS),
+            )
+            for record, name, place in zip(PUBLISHED, FILES, places, strict=True)
+        ]
+        monkeypatch.setattr(photos, "PUBLISHED", listed)
+        yield state
 
 
 def there(folder: Path) -> set[str]:
@@ -142,7 +107,7 @@ def test_what_it_brings_is_what_params_name() -> None:
     params = yaml.safe_load((REPOSITORY / "studies/imagenette/params.yaml").read_text())
     options, networks = params["images"]["options"], params["networks"].values()
     named = {*options["trees"].values(), options["classes"], *(network["recipe"]["weights"] for network in networks)}
-    assert named == {name for published in photos.PUBLISHED for name in published.gives}
+    assert named == {name for record in PUBLISHED for name in record.gives}
 
 
 def test_a_second_run_fetches_nothing(server: Server) -> None:
@@ -161,41 +126,22 @@ def test_another_sum_is_refused_and_leaves_nothing(server: Server, name: str) ->
     server.files[name] = FILES[name][:-1] + b"!"
     with pytest.raises(StudyError, match=hashlib.sha1(FILES[name]).hexdigest()):
         photos.bring(server.raw)
-    gives = next(published.gives for published in photos.PUBLISHED if published.name == name)
+    gives = next(record.gives for record in photos.PUBLISHED if record.name == name)
     assert not [path for path in server.raw.parent.rglob("*") if path.name in (name, *gives)]
     server.files[name] = FILES[name]
     photos.bring(server.raw)
     assert set(os.listdir(server.raw)) == set(ALL)
 
 
-@pytest.mark.parametrize("onward", [True, False])
-def test_a_cut_download_goes_on_or_starts_anew(server: Server, onward: bool) -> None:
-    name = "bvlc_googlenet.caffemodel"
-    server.cut[name] = 1000
-    with pytest.raises(StudyError, match=r"101,400 bytes too early.*run it again"):
-        photos.bring(server.raw)
-    assert not (server.raw / name).exists()
-    del server.cut[name]
-    server.ranges[0] = onward
-    photos.bring(server.raw)
-    assert [begin for asked, begin in server.asked if asked == name] == [0, 1000]
-    assert (server.raw / name).read_bytes() == FILES[name]
-
-
-def test_a_download_that_was_killed_at_its_end_is_not_repeated(server: Server) -> None:
-    left = server.raw.with_name("raw.partial") / "bvlc_googlenet.caffemodel"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(FILES[left.name])
-    photos.bring(server.raw)
-    assert left.name not in [name for name, _ in server.asked]
-    assert not left.exists()
-
-
 def test_a_cut_archive_without_a_sum_is_not_unpacked(server: Server) -> None:
     server.cut["sample.zip"] = 50
-    with pytest.raises(StudyError, match="too early"):
+    with pytest.raises(StudyError, match=r"too early.*download sample\.zip elsewhere .*WEIGHTS="):
         photos.bring(server.raw)
     assert not (server.raw / "others").exists()
+    del server.cut["sample.zip"]
+    photos.bring(server.raw)
+    assert [begin for asked, begin in server.asked if asked == "sample.zip"] == [0, 50]
+    assert set(os.listdir(server.raw)) == set(ALL)
 
 
 BAD_OTHERS = {
@@ -241,7 +187,7 @@ def test_a_full_disk_is_no_damage(server: Server, monkeypatch: pytest.MonkeyPatc
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(photos, "write", full)
+    monkeypatch.setattr(published, "write", full)
     with pytest.raises(StudyError, match=r"made cannot be written: No space left on device: see to room"):
         photos.bring(server.raw)
     assert (server.raw.with_name("raw.partial") / "imagenette2-320.tgz").is_file()
@@ -255,15 +201,8 @@ def test_room_is_looked_for_first(server: Server, monkeypatch: pytest.MonkeyPatc
     assert not server.asked
 
 
-def test_nothing_comes_without_tls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "HANDLERS", photos.HANDLERS[:-1])
-    with pytest.raises(StudyError, match="unknown url type: http"):
-        photos.bring(server.raw)
-    assert not server.asked
-
-
 def test_every_address_is_https() -> None:
-    assert {published.url.partition("://")[0] for published in photos.PUBLISHED} == {"https"}
+    assert {record.url.partition("://")[0] for record in PUBLISHED} == {"https"}
 
 
 def test_published_files_are_taken_from_a_folder(server: Server, tmp_path: Path) -> None:
@@ -303,10 +242,10 @@ def test_folders_are_linked_to_and_nothing_is_fetched(
 
 def test_squeezenet_is_kept_as_the_study_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every array of the published file, by names that a network can be filled from again."""
-    monkeypatch.setattr(photos, "load_weights", lambda network, _: [p.data.fill_(i) for i, p in enumerate(network.parameters())])
-    photos.squeezenet(tmp_path / "a.caffemodel", tmp_path)
-    network: nn.Module = photos.build("squeezenet", photos.Task((3, 224, 224), 1000, (9.0,) * 3, (1.0,) * 3))
+    monkeypatch.setattr(published, "load_weights", lambda network, _: [p.data.fill_(i) for i, p in enumerate(network.parameters())])
+    published.squeezenet(tmp_path / "a.caffemodel", tmp_path)
+    network: nn.Module = published.build("squeezenet", published.Task((3, 224, 224), 1000, (9.0,) * 3, (1.0,) * 3))
     monkeypatch.undo()
-    photos.load_weights(network, str(tmp_path / "squeezenet1_0.safetensors"))
+    published.load_weights(network, str(tmp_path / "squeezenet1_0.safetensors"))
     held = [p.detach().aminmax() for p in network.parameters()]
     assert [(float(low), float(high)) for low, high in held] == [(float(i), float(i)) for i in range(52)]

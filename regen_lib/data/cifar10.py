@@ -5,21 +5,18 @@ A file is a run of records: one byte for the class, then 32 x 32 bytes each of r
 seed, into ``train`` and ``validation``; ``test`` is only ever reported on.
 """
 
-import hashlib
-import io
 import tarfile
-import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 import torch
 from torchvision.datasets import CIFAR10
 
+from regen_lib.core import processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
-from regen_lib.core.storage import write_bytes
+from regen_lib.data.download import check, download_checked
 from regen_lib.data.splits import held_out
 
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -29,32 +26,32 @@ FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = (3, 32, 32)
 RECORD = 1 + 3 * 32 * 32  # bytes
-TIMEOUT = 60  # seconds the server may stay silent
-
-
-def check(data: bytes) -> bytes:
-    """``data``, the archive; :class:`StudyError` unless its SHA-256 is the published one."""
-    found = hashlib.sha256(data).hexdigest()
-    if found != SHA256:
-        raise StudyError(f"{ARCHIVE}: SHA-256 {found}, published {SHA256}: the file is damaged; delete it and run again")
-    return data
 
 
 def fetch(raw: Path) -> None:
     """Bring the published archive (170 MB) into ``raw``, where it is not there; it is checked either way.
 
-    :class:`StudyError` for a damaged archive, and where the server does not answer.
+    Of several processes that come here together the first one fetches, the others wait for it. :class:`StudyError` for a damaged archive,
+    and where the server does not answer.
     """
-    path = raw / ARCHIVE
+    if processes.rank() == 0:
+        bring(raw / ARCHIVE)
+    processes.wait()
+
+
+def bring(path: Path) -> None:
+    """Check the archive at ``path``, or download it there: whole or not at all, by renaming what a cut download can go on from."""
     if path.exists():
-        check(path.read_bytes())
+        check_archive(path)
         return
-    try:
-        with urllib.request.urlopen(URL, timeout=TIMEOUT) as answer:
-            data = answer.read()
-    except (OSError, HTTPException) as error:
-        raise StudyError(f"{URL} cannot be had ({error}): put {ARCHIVE} into {raw}") from error
-    write_bytes(path, check(data))
+    partial = path.with_name(f"{path.name}.partial")  # DVC passes over such names
+    download_checked(URL, partial, {"sha256": SHA256}, f"put {path.name} into {path.parent}")
+    partial.replace(path)
+
+
+def check_archive(path: Path) -> None:
+    """:class:`StudyError` unless the SHA-256 of the archive at ``path`` is the published one."""
+    check(path, {"sha256": SHA256}, "delete it and run again")
 
 
 def read(raw: Path, validation: int, seed: int) -> dict[str, Images]:
@@ -62,7 +59,8 @@ def read(raw: Path, validation: int, seed: int) -> dict[str, Images]:
     path = raw / ARCHIVE
     if not path.exists():
         raise StudyError(f"{path} is missing: run the images stage (`dvc repro images`) to fetch it")
-    with tarfile.open(fileobj=io.BytesIO(check(path.read_bytes()))) as archive:
+    check_archive(path)
+    with tarfile.open(path) as archive:
         splits = {split: records(archive, names) for split, names in FILES.items()}
     return {**held_out(splits["train"], validation, seed), "test": splits["test"]}
 

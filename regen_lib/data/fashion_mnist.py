@@ -10,9 +10,7 @@ import hashlib
 import struct
 import subprocess
 import tempfile
-import urllib.request
 from collections.abc import Callable, Sequence
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +20,8 @@ from torchvision.datasets import FashionMNIST
 
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
-from regen_lib.core.progress import tqdm
 from regen_lib.core.storage import write_bytes
+from regen_lib.data.download import download
 from regen_lib.data.splits import held_out
 
 SHA256 = {  # of the published files, whose MD5 sums torchvision lists
@@ -38,7 +36,7 @@ STAMPS = {"train-images": 1504176606, "train-labels": 1504176606, "t10k-images":
 SYSTEM = Path("/usr/share/datasets/fashion-mnist")
 PACKAGE = "dataset-fashion-mnist"
 CLASSES = tuple(FashionMNIST.classes)
-TIMEOUT = 20  # seconds the server may stay silent
+TIMEOUT = 20  # seconds the authors' server may stay silent: there is another source
 
 
 def published(name: str, data: bytes) -> bytes:
@@ -66,8 +64,14 @@ def from_system(names: Sequence[str]) -> dict[str, bytes]:
 
 
 def from_authors(names: Sequence[str]) -> dict[str, bytes]:
-    """The repository of the data's authors."""
-    return {name: urllib.request.urlopen(AUTHORS + name, timeout=TIMEOUT).read() for name in tqdm(names, desc=AUTHORS)}
+    """The repository of the data's authors. What was cut is not kept: the files are small, and another source may have them.
+
+    No sum is given here: :func:`fetch` checks what any source has.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        for name in names:
+            download(AUTHORS + name, Path(work) / name, f"Debian's package {PACKAGE} is asked next", TIMEOUT)
+        return {name: (Path(work) / name).read_bytes() for name in names}
 
 
 def from_apt(names: Sequence[str]) -> dict[str, bytes]:
@@ -103,7 +107,7 @@ def fetch(raw: Path) -> None:
     for source, read in SOURCES.items() if missing else ():
         try:
             files = {name: check(name, data) for name, data in read(missing).items()}
-        except (OSError, HTTPException, subprocess.SubprocessError, StudyError) as error:
+        except (OSError, subprocess.SubprocessError, StudyError) as error:
             said.append(f"{source}: {error}")
             continue
         for name, data in files.items():

@@ -27,8 +27,29 @@ MUTATIONS = (
     Mutation(
         "any archive passes for CIFAR-10",
         "regen_lib/data/cifar10.py",
-        "found != SHA256",
-        "not found",
+        '    check(path, {"sha256": SHA256}, ',
+        "    check(path, {}, ",
         ("tests/test_cifar10.py::test_what_is_not_the_published_archive",),
+    ),
+    Mutation(
+        "any sum passes for the published one",
+        "regen_lib/data/download.py",
+        "sums_of(file, published) == published",
+        "set(sums_of(file, published)) == set(published)",
+        ("tests/test_download.py::test_another_sum_of_any_kind_is_refused_and_leaves_nothing",),
+    ),
+    Mutation(
+        "what a download goes on from is written over",
+        "regen_lib/data/download.py",
+        '"ab" if begin else "wb"',
+        '"wb"',
+        ("tests/test_download.py::test_a_cut_download_goes_on_or_starts_anew",),
+    ),
+    Mutation(
+        "a download follows a redirect to http",
+        "regen_lib/data/download.py",
+        "HANDLERS = (web.ProxyHandler, ",
+        "HANDLERS = (web.ProxyHandler, web.HTTPHandler, ",
+        ("tests/test_download.py::test_no_redirect_leads_out_of_tls",),
     ),
 )
