@@ -1,5 +1,7 @@
 """A variant of our own: one unit, on the first of the layers that the paper's six units sit on."""
 
+from typing import Any
+
 from torch import nn
 
 from regen_lib.core.options import Amount, Count, Probability, Share
@@ -25,5 +27,5 @@ def train(
     probability: Probability = 0.4,
 ) -> list[float]:
     """Train the unit towards the labels (Eq. 7)."""
-    how = {"synthetic": synthetic, "eta_scale": eta_scale, "probability": probability}
+    how: Any = {"synthetic": synthetic, "eta_scale": eta_scale, "probability": probability}
     return defended.learn(data, recipe, seed=seed, target="labels", **how)

@@ -1,5 +1,7 @@
 """A variant of our own: the paper's units, trained towards what the network itself says of the clean image, not towards the label."""
 
+from typing import Any
+
 from torch import nn
 
 from regen_lib.core.options import Amount, Count, Probability, Share
@@ -25,5 +27,5 @@ def train(
     probability: Probability = 0.4,
 ) -> list[float]:
     """Train the units towards the network's outputs for the clean image (:class:`regen_lib.training.objectives.CleanOutputs`)."""
-    how = {"synthetic": synthetic, "eta_scale": eta_scale, "probability": probability}
+    how: Any = {"synthetic": synthetic, "eta_scale": eta_scale, "probability": probability}
     return defended.learn(data, recipe, seed=seed, target="outputs", **how)

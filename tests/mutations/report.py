@@ -47,7 +47,7 @@ MUTATIONS = (
     Mutation("the README's percents of ten", f"{REPORT}/readme.py", "{100 * value:.1f}", "{10 * value:.1f}", (BLOCKS,)),
     Mutation("minutes of a hundred seconds", f"{REPORT}/costs.py", "stages.sum() / 60, stages", "stages.sum() / 100, stages", (MINUTES,)),
     Mutation("our minutes are the rivals'", f"{REPORT}/costs.py", "~stages.index.isin(RIVALRY)", "stages.index.isin(RIVALRY)", (MINUTES,)),
-    Mutation("intervals of a mean add up", f"{REPORT}/defenses_table.py", "np.sqrt((half**2).sum())", "half.sum()", (RIVALS,)),
+    Mutation("intervals of a mean add up", "regen_lib/study/tables/verdict.py", "np.sqrt((half**2).sum())", "half.sum()", (RIVALS,)),
     Mutation(
         "another norm counts among the attacks", f"{REPORT}/defenses_table.py", 'MET = ("uap", "uap_l2")', 'MET = ("uap",)', (RIVALS,)
     ),
@@ -146,7 +146,14 @@ MUTATIONS = (
     Mutation(
         "another study is another seed", f"{REPORT}/seeds.py", "alike.get(name) != other.get(name)", "False", ("tests/test_seeds.py",)
     ),
-    Mutation("seeds that one study lacks", f"{REPORT}/seeds.py", "== len(parts)", ">= 1", ("tests/test_seeds.py",)),
+    Mutation("seeds that one study lacks", f"{REPORT}/seeds.py", "== table.seed.nunique()", ">= 1", ("tests/test_seeds.py",)),
+    Mutation(
+        "what the first seed alone has is compared",
+        f"{REPORT}/seeds.py",
+        "rows[rows.seed != rows.seed.min()]",
+        "rows",
+        ("tests/test_seeds.py",),
+    ),
     Mutation(
         "who is behind ours", f"{REPORT}/seeds.py", "pairs[defense] > pairs.ours", "pairs[defense] < pairs.ours", ("tests/test_seeds.py",)
     ),
