@@ -52,14 +52,20 @@ def test_a_seed_that_ran_on_another_day_is_kept(tmp_path: Path) -> None:
 
 
 def test_another_study_is_no_other_seed(tmp_path: Path) -> None:
-    """Fewer networks and rivals are: `make seeds` runs those."""
+    """Fewer networks are, and other rivals: `make seeds` runs those. A rival that both have must be the same."""
     first, second = study(tmp_path / "0", 0), study(tmp_path / "1", 1)
     params = yaml.safe_load((second / "params.yaml").read_text())
     params["study"]["networks"].remove("vgg_f")
     params["secondary"]["hardened"] = ["caffenet", "vgg16"]
     del params["rivals"]["jpeg"]
+    params["rivals"]["clamp"] = {"built_on": "networks"}
     (second / "params.yaml").write_text(yaml.safe_dump(params))
     seeds.gather([first, second])
+    params["rivals"]["dead_zone"]["options"]["threshold"] = 7
+    (second / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(StudyError, match="rivals differ"):
+        seeds.gather([first, second])
+    params["rivals"]["dead_zone"] = yaml.safe_load((first / "params.yaml").read_text())["rivals"]["dead_zone"]
     params["threats"]["inf"]["xi"] = 50
     (second / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(StudyError, match=r"is another study, not this one with another seed: .*uaps, unseen differ"):

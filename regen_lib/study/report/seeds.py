@@ -54,8 +54,8 @@ def comparable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The sections in which two studies are not the same one with another seed, fewer networks or fewer rivals."""
-    rivals = {name: row for name, row in first["rivals"].items() if name in other["rivals"]}
+    """The sections in which two studies are not the same one with another seed, fewer networks or other rivals; those of both count."""
+    rivals = {name: first["rivals"].get(name, row) for name, row in other["rivals"].items()}
     hardened = {"hardened": other["secondary"]["hardened"]}
     alike = {**first, "study": other["study"], "rivals": rivals, "secondary": {**first["secondary"], **hardened}}
     return [name for name in {**alike, **other} if alike.get(name) != other.get(name)]
