@@ -22,7 +22,7 @@ def test_filters_first_layers_and_deeper() -> None:
     ]
     rows += [("a", "ranked", 0.5, 0.8), ("a", "random", 0.5, 0.5), ("a", "reversed", 0.5, 0.2)]  # of a loss of 0.6: 1, 1/2, 0
     rows += [("b", "ranked", 0.5, 0.68), ("b", "random", 0.5, 0.6), ("b", "reversed", 0.5, 0.44)]  # of a loss of 0.4: 0.7, 1/2, 0.1
-    fig3 = frame("network order fraction accuracy", *rows, depth=1, clean=0.8)
+    fig3 = frame("network order fraction accuracy", *rows, depth=1, clean=0.8, ci_low=0.0, ci_high=1.0)
     norms, masking = claims.of_filters({"fig2": fig2, "fig3": fig3})
     assert (
         norms[2]

@@ -52,7 +52,7 @@ def test_the_readmes_sentence_is_of_the_papers_own_network() -> None:
             "banks": pd.DataFrame([("googlenet", "uap", 0.71), ("squeezenet", "uap", 0.9)], columns=["network", "bank", "fooling_unseen"]),
             "table2": table("uap"),
             "table5": pd.concat(unseen, ignore_index=True),
-            "fig3": pd.DataFrame(masked),
+            "fig3": pd.DataFrame(masked).assign(ci_low=0.0, ci_high=1.0),
         }
     )
     assert "UAPs at ξ = 10 fool 0.71 of photographs" in said
