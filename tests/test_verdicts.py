@@ -17,7 +17,9 @@ def top1(*rows: tuple[Any, ...], **same: Any) -> pd.DataFrame:
 
 def tables() -> dict[str, pd.DataFrame]:
     masked = [(order, fraction) for order in ("ranked", "random", "reversed") for fraction in (0.0, 0.5)]
-    fig3 = pd.DataFrame(masked, columns=["order", "fraction"]).assign(network="a", depth=1, clean=0.9, accuracy=0.1, ci_low=0.0, ci_high=1.0)
+    fig3 = pd.DataFrame(masked, columns=["order", "fraction"]).assign(
+        network="a", depth=1, clean=0.9, accuracy=0.1, ci_low=0.0, ci_high=1.0
+    )
     fig3.loc[fig3.fraction == 0.5, "accuracy"] = [0.86, 0.5, 0.2]  # of a loss of 0.8: 0.95, 0.5, 0.125
     own = top1(("a", "undefended", 0.1), ("a", "ours", 0.86), ("b", "undefended", 0.5), ("b", "ours", 0.896), attack="uap")  # 0.95, 0.99
     met = top1(
