@@ -159,10 +159,8 @@ def variants(table: pd.DataFrame) -> str:
     head += [*(["white-box"] if attacked else []), "weights", "training, CPU-s"]
     parts = []
     for about, rows in table.groupby("about", sort=False):
-        lines, first = (
-            [f"| {about} | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"],
-            rows[rows.variant == FIRST].set_index(keys).unseen,
-        )
+        lines = [f"| {about} | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
+        first = rows[rows.variant == FIRST].set_index(keys).unseen
         for variant, part in rows.groupby("variant", sort=False):
             mean, moved = part.mean(numeric_only=True), part.set_index(keys).unseen - first
             shown = [f"{mean[key]:.3f}" for key in ("clean", "uaps")]

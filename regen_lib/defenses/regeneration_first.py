@@ -1,31 +1,13 @@
 """A variant of our own: one unit, on the first of the layers that the paper's six units sit on."""
 
-from typing import Any
-
 from torch import nn
 
-from regen_lib.core.options import Amount, Count, Probability, Share
-from regen_lib.defenses._shared.base import TrainingData
-from regen_lib.defenses._shared.regeneration import Regeneration
-from regen_lib.training.recipe import Recipe
+from regen_lib.core.options import Amount, Share
+from regen_lib.defenses._shared.regeneration import Regeneration, train
+
+__all__ = ["regeneration_first", "train"]
 
 
 def regeneration_first(network: nn.Module, *, layers: list[str], ratio: Share = 0.5, width: Amount = 1.0) -> Regeneration:
-    """``network`` with an untrained unit on the first of ``layers``."""
-    return Regeneration(network, layers[:1], ratio, width)
-
-
-def train(
-    defended: Regeneration,
-    data: TrainingData,
-    recipe: Recipe,
-    *,
-    seed: int,
-    name: str,  # noqa: ARG001  # drawn by the network's name, as the study's own units are
-    synthetic: Count = 2000,
-    eta_scale: Share = 0.95,
-    probability: Probability = 0.4,
-) -> list[float]:
-    """Train the unit towards the labels (Eq. 7)."""
-    how: Any = {"synthetic": synthetic, "eta_scale": eta_scale, "probability": probability}
-    return defended.learn(data, recipe, seed=seed, target="labels", **how)
+    """``network`` with an untrained unit on the first of ``layers``, to be trained towards the labels (Eq. 7)."""
+    return Regeneration(network, layers[:1], ratio, width, "labels")
