@@ -32,9 +32,9 @@ def sga(
     """``count`` universal perturbations, each from its own part of ``pixels``.
 
     For each mini-batch of ``batch`` images a trial perturbation walks ``repeats`` times over its sub-batches of ``inner``
-    images by sign steps of ``step * xi``; the gradients met on the way are added up, and the perturbation itself takes one
-    step along their sum. The loss is sPGD's: cross-entropy to the clean predictions, clipped at 9. It ends as
-    sPGD does; the best pass counts.
+    images, or all at once where it has fewer, by sign steps of ``step * xi``; the gradients met on the way are added up, and
+    the perturbation itself takes one step along their sum. The loss is sPGD's: cross-entropy to the clean predictions, clipped
+    at 9. It ends as sPGD does; the best pass counts.
     """
     parts = split(pixels, count)
     clean = predictions(network, parts)

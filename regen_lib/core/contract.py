@@ -34,6 +34,9 @@ SUM = 1e-3  # how far from 1 the sum of an image's probabilities may be
 
 def images(pixels: Tensor) -> None:
     """Refuse ``pixels`` that are not uint8 ``[N, C, H, W]`` with a :class:`StudyError` that names the remedy."""
+    if torch.get_default_dtype() != torch.float32:
+        found = f"torch makes {torch.get_default_dtype()} by default"
+        raise StudyError(f"{found}, and everything here is float32: torch.set_default_dtype(torch.float32)")
     if not isinstance(pixels, Tensor):
         raise StudyError(f"images are a {type(pixels).__name__}: give a tensor, uint8 [N, C, H, W] (torch.from_numpy takes an array)")
     if pixels.ndim != 4:
@@ -123,8 +126,7 @@ def to_learn_from(v: Tensor, pixels: Tensor) -> None:
 
 def logits(outputs: Any, count: int) -> Tensor:
     """What a network made of ``count`` images, if it is logits: finite float32 ``[count, classes]``, two or more classes."""
-    if not isinstance(outputs, Tensor):
-        raise StudyError(f"the network gives a {type(outputs).__name__}: wrap it in a module that gives the logits alone, [N, classes]")
+    outputs = alone(outputs)
     if outputs.ndim != 2 or len(outputs) != count or outputs.shape[1] < 2:
         remedy = "give one row of two or more logits for each image, [N, classes]"
         if outputs.numel() == count:
@@ -139,20 +141,37 @@ def logits(outputs: Any, count: int) -> Tensor:
     return outputs
 
 
+def alone(outputs: Any) -> Tensor:
+    """What a network gives, in whichever mode, if it is one tensor: not logits beside those of auxiliary heads, or in a dictionary."""
+    if not isinstance(outputs, Tensor):
+        remedy = "wrap it in a module that gives the logits alone, [N, classes], in train mode too"
+        raise StudyError(f"the network gives a {type(outputs).__name__}: {remedy}")
+    return outputs
+
+
 def network(network: nn.Module, pixels: Tensor, *, gradients: bool = False) -> int:
     """How many classes ``network`` tells apart, once it has kept the contract on the first ``PROBE`` images.
 
-    With ``gradients`` it must have one at the images that is finite and not zero everywhere.
+    With ``gradients`` it must have one, at these or at ``SOME`` of all, that is finite and not zero everywhere.
     """
-    x = as_input(pixels[:PROBE])
     with evaluating(network), undisturbed(network), torch.set_grad_enabled(gradients):
-        given = x.requires_grad_(gradients) * 1  # a copy
-        outputs = logits(ran(network, given), len(x))
-        if not torch.equal(given, x):
-            raise StudyError("the network writes into the images that it is given: make its first operation one that is not in place")
-        if gradients and len(x):
-            some_gradient(outputs, x)
+        outputs, x = probed(network, pixels[:PROBE], gradients=gradients)
+        if gradients and len(x) and not some_gradient(outputs, x):
+            spread = torch.linspace(0, len(pixels) - 1, min(SOME, len(pixels))).long()  # the first may be black
+            if not some_gradient(*probed(network, pixels[spread], gradients=True)):
+                reason = "something in it is constant, rounds, or runs without gradients (detach, no_grad, NumPy)"
+                raise StudyError(f"the network's gradient at the images is zero everywhere, so no attack can follow it: {reason}")
     return outputs.shape[1]
+
+
+def probed(network: nn.Module, pixels: Tensor, *, gradients: bool) -> tuple[Tensor, Tensor]:
+    """The logits of images that the network leaves as they are, and the images as float32."""
+    x = as_input(pixels).requires_grad_(gradients)
+    given = x * 1  # a copy
+    outputs = logits(ran(network, given), len(x))
+    if not torch.equal(given, x):
+        raise StudyError("the network writes into the images that it is given: make its first operation one that is not in place")
+    return outputs, x
 
 
 def ran(network: nn.Module, x: Tensor) -> Any:
@@ -170,14 +189,14 @@ def ran(network: nn.Module, x: Tensor) -> Any:
         raise StudyError(f"the network fails on float32 images {tuple(x.shape)} ({error}): {remedy}") from error
 
 
-def some_gradient(outputs: Tensor, x: Tensor) -> None:
-    """Refuse a network whose logits do not change with the images ``x``, as far as gradients say."""
+def some_gradient(outputs: Tensor, x: Tensor) -> bool:
+    """Whether the logits change with the images ``x``, as far as gradients say; :class:`StudyError` where these are not finite."""
     gradient = None
     if outputs.requires_grad:
         spread = torch.linspace(-1, 1, outputs.shape[1], device=outputs.device)
         (gradient,) = torch.autograd.grad((outputs * spread).sum(), x, allow_unused=True)
     if gradient is None or not bool(gradient.any()):
-        reason = "something in it is constant, rounds, or runs without gradients (detach, no_grad, NumPy)"
-        raise StudyError(f"the network's gradient at the images is zero everywhere, so no attack can follow it: {reason}")
+        return False
     if not bool(gradient.isfinite().all()):
         raise StudyError("the network's gradient at the images holds NaN or infinity: no attack can follow it; look for a 0 / 0 in it")
+    return True

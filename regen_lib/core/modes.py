@@ -54,6 +54,15 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def differentiating() -> Iterator[None]:
+    """Within, gradients are kept, also where a caller wants none of its own; :class:`StudyError` in inference mode, which has none."""
+    if torch.is_inference_mode_enabled():
+        raise StudyError("attacks and training follow gradients: call them outside torch.inference_mode()")
+    with torch.enable_grad():
+        yield
+
+
+@contextmanager
 def undisturbed(network: nn.Module) -> Iterator[None]:
     """Within, random numbers may be drawn, torch's own and those of generators that ``network`` keeps; afterwards none has been."""
     own = [value for module in network.modules() for value in vars(module).values() if isinstance(value, torch.Generator)]

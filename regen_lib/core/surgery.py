@@ -7,9 +7,10 @@ from typing import Any, NoReturn, TypeVar
 import torch
 from torch import Tensor, nn
 
+from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
 from regen_lib.core.hooks import hooked
-from regen_lib.core.modes import each_image_alone
+from regen_lib.core.modes import each_image_alone, undisturbed
 from regen_lib.core.wrappers import is_module
 
 M = TypeVar("M", bound=nn.Module)
@@ -49,7 +50,7 @@ def view(network: M) -> M:
 
 
 class Wrapped(nn.Module):
-    """A convolution ``conv`` with something done to what it gives, in its place in a network.
+    """A convolution ``conv`` with something done to what it gives, in its place in a network; ``input`` is called as a convolution's is.
 
     :class:`StudyError` where the network reads the convolution's weights, to convolve with them itself: that would pass by this.
     """
@@ -78,6 +79,21 @@ def with_replaced(network: M, replacements: Mapping[str, nn.Module]) -> M:
     return result
 
 
+def reached(network: nn.Module, layers: Iterable[str], x: Tensor) -> None:
+    """Refuse layers that are not called while ``network``, in evaluation mode, sees ``x``: what was put in their place does nothing.
+
+    :class:`StudyError` that names the first, as :func:`with_replaced` cannot: a network may go on calling the old module from a list.
+    """
+    seen: set[str] = set()
+    hooks = (network.get_submodule(name).register_forward_hook(lambda *_, name=name: seen.add(name)) for name in layers)
+    with hooked(hooks), undisturbed(network), torch.no_grad():
+        contract.ran(network, x)
+    for name in layers:
+        if name not in seen:
+            remedy = "call it as self.name(x), or from an nn.ModuleList, not from a list of the network's own; or choose another layer"
+            raise StudyError(f"the network's forward does not pass through {name!r} where it has it by this name: {remedy}")
+
+
 def find_conv(network: nn.Module, layer: str) -> nn.Conv2d:
     """The convolution named ``layer``; :class:`StudyError` where there is none of that name or it is no convolution."""
     convolutions = [name for name, module in network.named_modules(remove_duplicate=False) if isinstance(module, nn.Conv2d)]
@@ -96,11 +112,12 @@ def layer_inputs(network: nn.Module, layers: Sequence[str], x: Tensor) -> dict[s
     """
     seen: dict[str, list[Tensor]] = {name: [] for name in layers}
 
-    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _module, inputs: seen[name].append(inputs[0].clone())  # a later layer may write into it
+    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor]], None]:
+        # a later layer may write into it; the network may give it by its name
+        return lambda _module, inputs, named: seen[name].append((inputs or [named["input"]])[0].clone())
 
-    with hooked(find_conv(network, name).register_forward_pre_hook(keep(name)) for name in layers), torch.no_grad():
-        network(x.clone())  # it may write into what it is given
+    with hooked(find_conv(network, name).register_forward_pre_hook(keep(name), with_kwargs=True) for name in layers), torch.no_grad():
+        contract.ran(network, x.clone())  # it may write into what it is given
     return {name: once(name, inputs) for name, inputs in seen.items()}
 
 

@@ -23,8 +23,8 @@ class Clipped(Wrapped):
         self.alpha = alpha
         self.register_buffer("usual", torch.tensor(torch.inf))
 
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.conv(x)
+    def forward(self, input: Tensor) -> Tensor:
+        features: Tensor = self.conv(input)
         norm = features.norm(dim=1, keepdim=True).clamp_min(1e-12)
         return features * (self.alpha * self.usual / norm).clamp_max(1)
 

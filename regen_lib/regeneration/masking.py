@@ -7,7 +7,7 @@ from regen_lib.core import contract
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import as_input, batch_size
 from regen_lib.core.inference import perturb
-from regen_lib.core.surgery import Wrapped, find_conv, view, with_replaced
+from regen_lib.core.surgery import Wrapped, find_conv, reached, view, with_replaced
 from regen_lib.regeneration.ranking import rank
 
 BATCH = 250
@@ -26,8 +26,8 @@ class Masked(Wrapped):
         super().__init__(conv)
         self.register_buffer("channels", channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        clean, perturbed = self.conv(x).chunk(2)
+    def forward(self, input: Tensor) -> Tensor:
+        clean, perturbed = self.conv(input).chunk(2)
         perturbed = perturbed.index_copy(1, self.channels, clean[:, self.channels])
         return torch.cat([clean, perturbed])
 
@@ -56,11 +56,12 @@ def masked_predictions(network: nn.Module, layer: str, channels: Tensor, pixels:
         raise StudyError(f"channels {int(channels.min())} to {int(channels.max())}: {layer} has the filters 0 to {filters - 1}")
     choice = torch.zeros(len(pixels), dtype=torch.long) if choice is None else choice
     masked = with_replaced(network, {layer: Masked(view(find_conv(network, layer)), channels)})
+    reached(masked, [layer], as_input(pixels[:1]).repeat(2, 1, 1, 1))
     found = []
     with torch.no_grad():
         size = batch_size(pixels, BATCH)
         for chunk, which in zip(pixels.split(size), choice.split(size), strict=True):
             both = torch.cat([as_input(chunk), perturb(chunk, v, which)])
-            outputs = contract.logits(masked(both), len(both))
+            outputs = contract.logits(contract.ran(masked, both), len(both))
             found.append(outputs.argmax(1)[len(chunk) :])
     return torch.cat(found)

@@ -15,13 +15,14 @@ from regen_lib.core.surgery import find_conv, layer_inputs
 from regen_lib.core.wrappers import eager
 
 BATCH = 250
+KNOWN = (SpectralNorm, WeightNorm, BasePruningMethod)  # hooks that set the weight before a forward
 
 
 def effective_weight(conv: nn.Conv2d) -> Tensor:
     """The weight that ``conv`` convolves with ``[C, inputs / groups, h, w]``, without gradients.
 
     Weight and spectral normalisation and pruning by hooks keep it from the last forward, so it is computed anew. A class with
-    a forward of its own may do anything to the weight: :class:`StudyError`.
+    a forward of its own, or other hooks, may do anything to the weight or the output: :class:`StudyError`.
     """
     kind = type(conv)
     if not isinstance(conv, nn.Conv2d):
@@ -29,6 +30,10 @@ def effective_weight(conv: nn.Conv2d) -> Tensor:
     if kind.forward is not nn.Conv2d.forward or kind._conv_forward is not nn.Conv2d._conv_forward or "forward" in vars(conv):
         remedy = "Eq. 2 and the rank are of its `weight`, which it may change: give an nn.Conv2d that holds the weight it uses"
         raise StudyError(f"{kind.__name__}{tuple(conv.weight.shape)} has a forward of its own: {remedy}")
+    strange = [hook for hook in conv._forward_pre_hooks.values() if not isinstance(hook, KNOWN)] + list(conv._forward_hooks.values())
+    if strange:
+        remedy = "Eq. 2 and the rank are of its weight and its output, which that may change: remove the hook first"
+        raise StudyError(f"{kind.__name__}{tuple(conv.weight.shape)} has a hook ({strange[0]}): {remedy}")
     weight: Tensor = conv.weight
     with torch.no_grad():
         for hook in conv._forward_pre_hooks.values():
@@ -76,6 +81,8 @@ def observed_noise(network: nn.Module, layers: Sequence[str], pixels: Tensor, v:
     """
     contract.images(pixels)
     contract.perturbations(v, pixels)
+    if len(v) != 1:
+        raise StudyError(f"{len(v)} perturbations: the noise is that of one, give bank.perturbations[k : k + 1]")
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
     with contract.evaluating(network), torch.no_grad(), eager(network):
         weights = {name: effective_weight(find_conv(network, name)) for name in layers}

@@ -71,8 +71,8 @@ class Regenerated(Wrapped):
         super().__init__(conv)
         self.unit = unit
 
-    def forward(self, x: Tensor) -> Tensor:
-        regenerated: Tensor = self.unit(self.conv(x))
+    def forward(self, input: Tensor) -> Tensor:
+        regenerated: Tensor = self.unit(self.conv(input))
         return regenerated
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from regen_lib.core import contract, options, processes
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
+from regen_lib.core.modes import differentiating
 from regen_lib.core.progress import tqdm
 from regen_lib.core.seeding import dropout_from, generator, whole
 from regen_lib.core.storage import as_path
@@ -84,7 +85,8 @@ def training(network: nn.Module, trainable: Iterable[nn.Module]) -> Iterator[Non
     try:
         for part in trainable:
             part.train().requires_grad_(True)
-        yield
+        with differentiating():
+            yield
     finally:
         network.eval().requires_grad_(False)
 
@@ -94,6 +96,10 @@ def modules(trainable: Iterable[nn.Module]) -> list[nn.Module]:
     found = list(trainable) if isinstance(trainable, Iterable) else []
     if not isinstance(trainable, Iterable) or not all(isinstance(part, nn.Module) for part in found):
         raise StudyError(f"trainable is a {type(trainable).__name__}: give a list of the modules to train, [network] for all of it")
+    if not all(parameter.is_leaf for part in found for parameter in part.parameters()):
+        raise StudyError(
+            "a weight to train is computed from others (a copy of a TorchScript module?): give the module that it was made from"
+        )
     return found
 
 
@@ -119,7 +125,7 @@ def check_epoch(losses: Sequence[float], trainable: Iterable[nn.Module], recipe:
 
 def cross_entropy(network: Callable[[Tensor], Tensor], noise: Noise | None, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
     """Eq. 7's loss of a mini-batch."""
-    return nn.functional.cross_entropy(network(x if noise is None else noise(x, rng)), y)
+    return nn.functional.cross_entropy(contract.alone(network(x if noise is None else noise(x, rng))), y)
 
 
 def train_epoch(

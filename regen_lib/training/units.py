@@ -6,10 +6,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from regen_lib.core import contract, options
-from regen_lib.core.images import Images
+from regen_lib.core.images import Images, as_input
 from regen_lib.core.options import Amount, Count, Probability, Share
 from regen_lib.core.perturbations import Bank
 from regen_lib.core.seeding import generator
+from regen_lib.core.surgery import reached
 from regen_lib.regeneration.calibration import calibrate
 from regen_lib.regeneration.synthesis import make
 from regen_lib.regeneration.unit import Layers, regenerate, units
@@ -85,6 +86,7 @@ def trained(
     ``outputs`` the network's own answers take the place of the labels (:class:`regen_lib.training.objectives.CleanOutputs`).
     """
     defended = regenerate(network, layers, ratio=ratio, width=width, residual=residual, generator=generator(seed, "units", key))
+    reached(defended, layers, as_input(images.first(1).pixels))
     calibrate(defended, calibration)
     noise = Noise(perturbations, probability, clip)
     how: Any = {"noise": noise, "objective": CleanOutputs(network, defended, noise) if target == "outputs" else None}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from regen_lib.core import contract, options
 from regen_lib.core.errors import StudyError, StudyWarning
 from regen_lib.core.gradients import gradients_counted
+from regen_lib.core.modes import differentiating
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.seeding import whole
 
@@ -37,11 +38,12 @@ def attack(*, gradients: bool = True, shared: bool = False) -> Callable[[F], F]:
             in_pixels(threat)
             options.check(function, {key: value for key, value in given.arguments.items() if key in options.options(function)})
             enough_images(given.arguments["count"], len(pixels))
-            classes = contract.network(network, pixels, gradients=gradients)
-            of_classes(given.arguments, classes, len(pixels))
-            enough(asked.get("batch"), len(pixels) if shared else len(pixels) // given.arguments["count"])
-            with contract.evaluating(network), gradients_counted(network) as counted:
-                bank = function(network, pixels, threat, **asked)
+            with differentiating():
+                classes = contract.network(network, pixels, gradients=gradients)
+                of_classes(given.arguments, classes, len(pixels))
+                enough(asked.get("batch"), len(pixels) if shared else len(pixels) // given.arguments["count"])
+                with contract.evaluating(network), gradients_counted(network) as counted:
+                    bank = function(network, pixels, threat, **asked)
             grown(bank)
             return replace(bank, gradients=sum(counted) / len(bank))
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared.loss_gradient import LOSS_CLIP
+from regen_lib.core import contract
 from regen_lib.core.surgery import duplicate
 from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.training.loop import fit
@@ -57,6 +58,6 @@ def mixed_loss(defended: Retrained, ascend: Ascend, share: float, x: Tensor, y: 
     defended.model.eval()
     v = ascend(defended.model, x, y, rng)
     defended.model.train()
-    logits = defended(torch.cat([x + v, x]) if share < 1 else x + v)
+    logits = contract.alone(defended(torch.cat([x + v, x]) if share < 1 else x + v))
     loss = share * nn.functional.cross_entropy(logits[: len(x)], y)
     return loss if share == 1 else loss + (1 - share) * nn.functional.cross_entropy(logits[len(x) :], y)

@@ -66,8 +66,8 @@ class Partly(Wrapped):
         self.unit = unit
         self.register_buffer("channels", channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.conv(x)
+    def forward(self, input: Tensor) -> Tensor:
+        features = self.conv(input)
         return features.index_copy(1, self.channels, self.unit(features)[:, self.channels])
 
 
