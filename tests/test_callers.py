@@ -153,15 +153,11 @@ def test_a_convolution_called_by_keyword_is_one() -> None:
     plain, v = linear(), torch.randn(1, 3, 12, 12, generator=rng(2)) * 40
     network, channels = Keyword(plain).eval(), torch.arange(3)
     assert torch.equal(rl.masked_predictions(network, "conv", channels, PIXELS, v), rl.masked_predictions(plain, "0", channels, PIXELS, v))
-    for found, expected in zip(
-        observed_noise(network, ["conv"], PIXELS, v)["conv"], observed_noise(plain, ["0"], PIXELS, v)["0"], strict=True
-    ):
-        assert torch.equal(found, expected)
+    noise, expected = observed_noise(network, ["conv"], PIXELS, v)["conv"], observed_noise(plain, ["0"], PIXELS, v)["0"]
+    assert all(map(torch.equal, noise, expected))
     bank = rl.random_signs(network, PIXELS, THREAT, seed=0, count=2)
-    clipped = [
-        rl.defend("feature_norm_clipping", *of, bank, layers=[layer]) for *of, layer in ((network, IMAGES, "conv"), (plain, IMAGES, "0"))
-    ]
-    assert torch.equal(clipped[0](PIXELS.float()), clipped[1](PIXELS.float()))
+    clipped = rl.defend("feature_norm_clipping", network, IMAGES, bank, layers=["conv"])
+    assert torch.equal(clipped(PIXELS.float()), rl.defend("feature_norm_clipping", plain, IMAGES, bank, layers=["0"])(PIXELS.float()))
 
 
 @pytest.mark.parametrize("count", [3, 16])
