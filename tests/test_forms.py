@@ -21,7 +21,7 @@ from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
 from tests.conftest import draw
-from tests.forms import FORMS, INF, PIXELS, Zoo, layers, plain, seeded
+from tests.forms import FORMS, INF, PIXELS, Functional, Zoo, layers, plain, seeded
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "uap": {"passes": 1, "batch": 4},
@@ -41,15 +41,13 @@ def test_attacks_see_through_the_form(form: str, name: str) -> None:
     """The zoo divides by 255 on the way, so its signs may differ where a gradient is next to nothing."""
     network = plain()
     written = FORMS[form](copy.deepcopy(network)).eval()
-    options, other = OPTIONS[name], {}
+    options = OPTIONS[name]
     if form == "functional" and name == "singular_fool":
-        with pytest.raises(StudyError, match="layer 'conv1' is not in the network"):
-            attacks.find(name)(written, PIXELS, INF, seed=0, count=2, layers=("conv1",), iterations=2)
+        with pytest.raises(StudyError, match="of the network's modules that run, of which there is 1: write its operations as modules"):
+            attacks.find(name)(written, PIXELS, INF, seed=0, count=2, **options)
         return
-    if form == "wrapped twice" and name == "singular_fool":
-        other = {"depths": (5 / 11, 7 / 11)}  # the identity before it is a part too
     expected = attacks.find(name)(network, PIXELS, INF, seed=0, count=2, **options)
-    found = attacks.find(name)(written, PIXELS, INF, seed=0, count=2, **{**options, **other})
+    found = attacks.find(name)(written, PIXELS, INF, seed=0, count=2, **options)
     close = ((expected.perturbations - found.perturbations).abs() < 1e-2 * INF.xi).float().mean()
     assert close > (0.9 if form == "zoo" else 0.995)
     assert expected.network_hash == found.network_hash or form not in ("DataParallel", "compiled", "ReLU in place")
@@ -152,13 +150,42 @@ def test_depth_of_other_networks() -> None:
     children, x = list(resnet.children()), torch.rand(2, 3, 64, 64)
     assert parts(resnet) == children
     wrapped = nn.DataParallel(nn.Sequential(nn.Identity(), resnet))
-    assert parts(wrapped)[1:] == children
+    assert parts(wrapped) == children
     stem = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(x))))
     assert torch.equal(upto(resnet, *at_depth(resnet, x, 0.5))(x), resnet.layer1(stem))
     assert torch.equal(upto(wrapped, *named(wrapped, "1.conv1"))(x), resnet.conv1(x))
     vgg = seeded(lambda: torchvision.models.vgg11(weights=None, num_classes=10))
     assert parts(vgg)[: len(vgg.features)] == list(vgg.features)
     assert torch.equal(upto(vgg, *at_depth(vgg, x, 0.15))(x), vgg.features[: round(0.15 * len(parts(vgg)))](x))
+
+
+class FewModules(nn.Module):
+    """Two or three of its operations are modules."""
+
+    def __init__(self, *, two: bool) -> None:
+        super().__init__()
+        self.conv1, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+        self.conv2 = nn.Conv2d(8, 8, 3) if two else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x / 255).relu()
+        return self.fc((x if self.conv2 is None else self.conv2(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("depth", [0.01, 0.15, 0.25, 0.5, 0.97, 1.0])
+def test_no_depth_but_one_is_the_networks_output(depth: float) -> None:
+    """Nor does a functional network with one module have depths at all."""
+    x = PIXELS[:2].float()
+    with pytest.raises(StudyError, match=f"depth {depth} is of the network's modules that run, of which there is 1: write"):
+        at_depth(Functional(plain()).eval(), x, depth)
+    one, two = (seeded(lambda two=two: FewModules(two=two)) for two in (False, True))
+    for network, output in ((one, depth < 1), (two, depth == 0.97)):
+        if output:
+            with pytest.raises(StudyError, match=f"depth {depth} reaches the last of the [23] modules of the network that run, its output"):
+                at_depth(network, x, depth)
+        else:
+            assert at_depth(network, x, depth) == (network.fc if depth == 1 else network.conv2, 0)
+    assert torch.equal(upto(one, *named(one, "conv1"))(x), one.conv1(x / 255))
 
 
 DEFENSES: dict[str, dict[str, Any]] = {
