@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regen_lib import attacks, defenses
-from regen_lib.attacks._shared.activations import activations, convolutions
+from regen_lib.attacks._shared.activations import activations
 from regen_lib.core.depth import at_depth, named, parts, upto
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.inference import logits, predict
+from regen_lib.core.layers import convolutions
 from regen_lib.core.perturbations import Threat
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.networks import build
@@ -215,10 +216,14 @@ def test_defences_see_through_a_relu_in_place(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "network", "said"),
     [
-        ("pixel_deflection", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "has no nn.Conv2d"),
+        ("pixel_deflection", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "runs no 2d convolution that can be seen"),
         ("feature_denoising", Zoo(nn.Sequential(*layers())).eval(), "is a Zoo: blocks go between the parts"),
         ("prn_det", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "square images, these are 15 x 13"),
-        ("democratic_training", nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "has no nn.Linear"),
+        (
+            "democratic_training",
+            nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "runs no linear layer that can be seen",
+        ),
     ],
 )
 def test_defences_say_what_a_network_lacks(name: str, network: nn.Module, said: str) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from regen_lib.core.errors import StudyError
+from regen_lib.core.layers import last_linear, ran
 from regen_lib.core.options import Count, Pixels, Share
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, train_against
@@ -24,14 +24,10 @@ def entropy(features: Tensor) -> Tensor:
 
 
 def features(model: nn.Module, x: Tensor) -> Tensor:
-    """What the last linear layer receives from the images ``x``."""
-    seen: list[Tensor] = []
-    found = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if not found:
-        raise StudyError("the network has no nn.Linear: Democratic Training takes the entropy of what the last one receives")
-    with found[-1].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0])):
+    """What the linear layer that runs last receives from the images ``x``; :class:`StudyError` where none runs."""
+    with last_linear(model) as seen:
         model(x)
-    return seen[0]
+        return ran(seen, "linear layer")[-1]
 
 
 def low_entropy(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *, epsilon: float, steps: int) -> Tensor:  # noqa: ARG001
