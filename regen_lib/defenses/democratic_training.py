@@ -1,9 +1,12 @@
 """Democratic Training (Sun, Sun, Zhao, ICLR 2025): no class may take over: fine-tuning on images pushed towards low entropy."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from regen_lib.core.layers import last_linear, ran
 from regen_lib.core.options import Count, Pixels, Share
@@ -41,20 +44,17 @@ def low_entropy(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *,
     return v.detach()
 
 
-class FixedStatistics(nn.BatchNorm2d):
-    """Batch normalisation that keeps its running statistics, and uses them, while its scale and shift are trained."""
-
-    def train(self, mode: bool = True) -> "FixedStatistics":  # noqa: ARG002
-        return super().train(mode=False)
-
-
-def fix_statistics(model: nn.Module) -> None:
-    """Make every batch normalisation of ``model`` a :class:`FixedStatistics` one with the same values."""
-    for name, module in list(model.named_modules()):
-        if isinstance(module, nn.BatchNorm2d):
-            fixed = FixedStatistics(module.num_features, module.eps, module.momentum)
-            fixed.load_state_dict(module.state_dict())
-            model.set_submodule(name, fixed.eval())
+@contextmanager
+def statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Within, batch normalisation of every kind keeps its running statistics, and uses them, while its scale and shift are trained."""
+    found = [module.eval() for module in model.modules() if isinstance(module, _BatchNorm)]
+    for module in found:
+        vars(module)["train"] = lambda mode=True, module=module: module  # noqa: ARG005  # stays as it is, whatever is asked of the model
+    try:
+        yield
+    finally:
+        for module in found:
+            del vars(module)["train"]
 
 
 def train(
@@ -74,7 +74,6 @@ def train(
     Where ``settled``, batch normalisation keeps the statistics that it came with: those of low-entropy images are not those
     of the images that the network will see.
     """
-    if settled:
-        fix_statistics(defended.model)
     ascend = partial(low_entropy, epsilon=epsilon, steps=steps)
-    return train_against(defended, data, recipe, ascend, share=share, seed=seed, name=name)
+    with statistics_kept(defended.model) if settled else nullcontext():
+        return train_against(defended, data, recipe, ascend, share=share, seed=seed, name=name)
