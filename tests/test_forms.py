@@ -216,7 +216,7 @@ def test_defences_see_through_a_relu_in_place(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "network", "said"),
     [
-        ("pixel_deflection", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "runs no 2d convolution that can be seen"),
+        ("pixel_deflection", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "runs no nn.Conv2d"),
         ("feature_denoising", Zoo(nn.Sequential(*layers())).eval(), "is a Zoo: blocks go between the parts"),
         ("prn_det", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "square images, these are 15 x 13"),
         (
