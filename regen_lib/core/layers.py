@@ -17,7 +17,7 @@ from regen_lib.core.wrappers import eager
 Function = Literal["conv2d", "linear"]
 MODULES: dict[Function, tuple[type[nn.Module], int]] = {"conv2d": (nn.Conv2d, 4), "linear": (nn.Linear, 2)}  # and its weight's dimensions
 S = TypeVar("S", bound=MutableSequence[Tensor])
-LOOKING: ContextVar["Watch | None"] = ContextVar("looking", default=None)  # the inner of two: what a defence looks at is its own affair
+LOOKING: ContextVar["Watch | None"] = ContextVar("looking", default=None)  # which of those around a call sees it
 
 
 class Watch(TorchFunctionMode):
@@ -94,6 +94,16 @@ def watched(network: nn.Module, watch: Watch) -> Iterator[None]:
     try:
         with hooked(handles), eager(network), watch:
             yield
+    finally:
+        LOOKING.reset(outer)
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Within, no watch sees what runs: a defence that runs its network to look at it does so for itself."""
+    outer = LOOKING.set(None)
+    try:
+        yield
     finally:
         LOOKING.reset(outer)
 

@@ -8,6 +8,7 @@ from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
 from regen_lib.core.extras import need
 from regen_lib.core.hooks import hooked
+from regen_lib.core.layers import unwatched
 from regen_lib.core.options import Amount, Count
 from regen_lib.core.seeding import generator
 from regen_lib.core.wrappers import eager
@@ -28,6 +29,9 @@ class PixelDeflection(Defended):
         self.rng = generator(0, "pixel deflection")
 
     def transform(self, x: Tensor) -> Tensor:
+        if torch._C._functorch.is_functorch_wrapped_tensor(x):
+            reason = "follows gradients of its own, which torch.func does not allow in a function that it differentiates"
+            raise StudyError(f"pixel deflection {reason}: attack it by other means than singular_fool, or attack the network inside")
         deflected = deflect(x.detach(), robust_map(self.network, x.detach()), self.deflections, self.window, self.rng)
         clean = denoise(deflected.clamp(0, 255), self.sigma * 255)
         return straight_through(x, clean.contiguous(memory_format=memory_format()))
@@ -47,7 +51,7 @@ def robust_map(network: nn.Module, x: Tensor) -> Tensor:
         return output.clone()  # a ReLU in place writes into that
 
     found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    with torch.enable_grad(), eager(network):
+    with torch.enable_grad(), eager(network), unwatched():
         with hooked(module.register_forward_hook(keep) for module in found):
             logits = network(x.clone().requires_grad_())
         if not given:
