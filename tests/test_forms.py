@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,10 +20,11 @@ from regen_lib.core.inference import logits, predict
 from regen_lib.core.layers import convolutions
 from regen_lib.core.perturbations import Threat
 from regen_lib.defenses._shared.base import TrainingData
+from regen_lib.defenses.feature_denoising import NonLocal, feature_denoising
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
 from tests.conftest import draw
-from tests.forms import FORMS, INF, PIXELS, Functional, Zoo, layers, plain, seeded
+from tests.forms import FORMS, INF, PIXELS, Functional, Scale, Zoo, layers, plain, seeded
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "uap": {"passes": 1, "batch": 4},
@@ -211,6 +213,36 @@ def test_defences_see_through_a_relu_in_place(name: str) -> None:
         defended = defenses.make(name, form, DEFENSES[name], training_data, seed=0)
         found.append(torch.cat(list(logits(defended, PIXELS))))
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
+
+
+def denoised(network: nn.Module) -> nn.Module:
+    return feature_denoising(network.eval(), shape=(3, 15, 13)).model
+
+
+def blocks(network: nn.Module) -> list[tuple[str, int]]:
+    """Where the blocks are, and on how many maps."""
+    return [(name, module.mix.in_channels) for name, module in denoised(network).named_modules() if isinstance(module, NonLocal)]
+
+
+def test_denoising_blocks_go_where_they_go_in_the_plain_form() -> None:
+    """15 x 13 pixels are few enough for a block, which no form has on the image."""
+    network, features = plain(), nn.Sequential(*list(plain().children())[1:7])
+    assert blocks(network) == [("5.1", 6), ("6.1", 8), ("7.1", 8)]
+    assert blocks(FORMS["normalised outside"](network)) == [("1.4.1", 6), ("1.5.1", 8), ("1.6.1", 8)]
+    assert blocks(FORMS["wrapped twice"](network)) == [("1.0.5.1", 6), ("1.0.6.1", 8), ("1.0.7.1", 8)]
+    assert blocks(FORMS["DataParallel"](network)) == [("module.5.1", 6), ("module.6.1", 8), ("module.7.1", 8)]
+    assert blocks(nn.Sequential(Scale(), features, *list(network.children())[7:])) == [("1.4.1", 6), ("1.5.1", 8), ("2.1", 8)]
+    relu = nn.ReLU()
+    assert blocks(nn.Sequential(Scale(), nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 8, 3), relu, nn.Flatten(), nn.Linear(792, 5))) == [
+        ("2.1", 4),
+        ("4.1", 8),
+    ]
+
+
+@pytest.mark.parametrize("normalize", [Scale, lambda: nn.BatchNorm2d(3)])
+def test_no_denoising_block_goes_on_the_image(normalize: Callable[[], nn.Module]) -> None:
+    with pytest.raises(StudyError, match=r"is a Sequential: blocks go between the parts of an nn\.Sequential"):
+        denoised(nn.Sequential(normalize(), Zoo(nn.Sequential(*layers()))))
 
 
 @pytest.mark.parametrize(

@@ -23,15 +23,20 @@ def leaves(module: nn.Module) -> int:
     return sum(not list(part.children()) and not isinstance(part, nn.Identity) for part in module.modules())
 
 
+def holds_most(part: nn.Module, network: nn.Module) -> bool:
+    """Whether more than half of the layers of ``network`` are in ``part``, and it can be taken apart."""
+    return leaves(part) > leaves(network) / 2 and bool(list(part.children()))
+
+
 def parts(network: nn.Module) -> list[nn.Module]:
     """What ``network`` consists of: its top-level parts, with the parts of any that holds more than half of its layers in its place.
 
     So a wrapper, a normalisation before the network or one long ``features`` does not hide what depth is counted in. Identities are no
     parts.
     """
-    found, half = [network], leaves(network) / 2
+    found = [network]
     while True:
-        large = [index for index, part in enumerate(found) if leaves(part) > half and list(part.children())]
+        large = [index for index, part in enumerate(found) if holds_most(part, network)]
         if not large:
             return [part for part in found if not isinstance(part, nn.Identity)]
         found[large[0] : large[0] + 1] = found[large[0]].children()
