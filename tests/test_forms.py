@@ -74,7 +74,7 @@ def test_convolutions_and_activations_by_hand(form: str) -> None:
 
 
 class Odd(nn.Module):
-    """What an activation function does not follow at once: a sum in place, a fixed filter, a gate, values set; and one that is no ReLU."""
+    """What an activation function does not follow at once: a sum in place, a fixed filter, values set; one that is no ReLU; a gate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ def test_what_counts_as_an_activation() -> None:
         c = network.c(b)
         with activations(network) as seen:
             network(x)
-        expected = [a, b, c, network.d(c * c.sigmoid())]
+        expected = [a, b, c * c.sigmoid(), network.d(c * c.sigmoid())]
         assert len(seen) == 4
         for found, true in zip(seen, expected, strict=True):
             torch.testing.assert_close(found, true)
