@@ -248,7 +248,7 @@ def test_no_denoising_block_goes_on_the_image(normalize: Callable[[], nn.Module]
 @pytest.mark.parametrize(
     ("name", "network", "said"),
     [
-        ("pixel_deflection", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "runs no nn.Conv2d"),
+        ("pixel_deflection", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "runs no 2d convolution that can be seen"),
         ("feature_denoising", Zoo(nn.Sequential(*layers())).eval(), "is a Zoo: blocks go between the parts"),
         ("prn_det", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "square images, these are 15 x 13"),
         (

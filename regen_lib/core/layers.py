@@ -99,16 +99,6 @@ def watched(network: nn.Module, watch: Watch) -> Iterator[None]:
 
 
 @contextmanager
-def unwatched() -> Iterator[None]:
-    """Within, no watch sees what runs: a defence that runs its network to look at it does so for itself."""
-    outer = LOOKING.set(None)
-    try:
-        yield
-    finally:
-        LOOKING.reset(outer)
-
-
-@contextmanager
 def noted(network: nn.Module, function: Function, seen: S, *, inputs: bool = False) -> Iterator[S]:
     """``seen``, which each forward within fills as :class:`Noted` says."""
     with watched(network, Noted(function, seen, inputs=inputs)):

@@ -7,11 +7,9 @@ from torch import Tensor, nn
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
 from regen_lib.core.extras import need
-from regen_lib.core.hooks import hooked
-from regen_lib.core.layers import unwatched
+from regen_lib.core.layers import last_convolution, ran
 from regen_lib.core.options import Amount, Count
 from regen_lib.core.seeding import generator
-from regen_lib.core.wrappers import eager
 from regen_lib.defenses._shared.base import Defended, straight_through
 
 pywt = need("pywt", what="Pixel Deflection", package="pywavelets", extra="defenses")
@@ -41,22 +39,11 @@ def robust_map(network: nn.Module, x: Tensor) -> Tensor:
     """Where the network looks: ``[N, H, W]`` in [0, 1].
 
     The class-activation maps of the ``TOP`` likeliest classes, the i-th weighted by ``2^-i``; each by gradients at the last
-    convolution (Grad-CAM), since not all networks here end in global pooling. That is the last module of those that run, not the one
-    that runs last: of a block of ResNet-152 the shortcut, which the study's results are of. :class:`StudyError` where none runs.
+    convolution to run (Grad-CAM), since not all networks here end in global pooling. :class:`StudyError` where none runs.
     """
-    given: dict[nn.Module, Tensor] = {}
-
-    def keep(module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        given[module] = output
-        return output.clone()  # a ReLU in place writes into that
-
-    found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    with torch.enable_grad(), eager(network), unwatched():
-        with hooked(module.register_forward_hook(keep) for module in found):
-            logits = network(x.clone().requires_grad_())
-        if not given:
-            raise StudyError("the network runs no nn.Conv2d: pixel deflection asks where the last one looks")
-        features = [given[module] for module in found if module in given][-1]
+    with torch.enable_grad(), last_convolution(network) as seen:  # the inner watch: an attack's own does not see this forward
+        logits = network(x.clone().requires_grad_())
+        features = ran(seen)[-1]
         best = logits.topk(min(TOP, logits.shape[1]), dim=1).values
         weights = 0.5 ** torch.arange(1, best.shape[1] + 1, dtype=x.dtype, device=x.device)
         (gradient,) = torch.autograd.grad((best * weights).sum(), features)
