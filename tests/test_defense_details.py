@@ -1,10 +1,14 @@
 """Details of defences and of their training that no outcome would betray."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from regen_lib import defenses
+from regen_lib import attacks, defenses
+from regen_lib.attacks._shared.activations import activations
+from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Threat
 from regen_lib.defenses._shared.base import TrainingData
@@ -12,11 +16,14 @@ from regen_lib.defenses.democratic_training import entropy, features, low_entrop
 from regen_lib.defenses.feature_distillation import feature_distillation
 from regen_lib.defenses.feature_norm_clipping import CALIBRATION
 from regen_lib.defenses.hgd import hgd
+from regen_lib.defenses.pixel_deflection import pixel_deflection
 from regen_lib.defenses.prn import Residual, prn
 from regen_lib.networks.blocks import initialise
 from regen_lib.regeneration.synthesis import diverse
 from regen_lib.training.recipe import Recipe, rate_at
 from tests.conftest import draw, rng
+
+WIDE = Threat(math.inf, 60.0, 1.0)
 
 
 class Constant(nn.Module):
@@ -45,6 +52,28 @@ def test_prn_sees_pixels_from_minus_one_to_one(network: nn.Module) -> None:
     defended.rectifier = Constant(0.5)
     torch.testing.assert_close(defended.transform(x), torch.full_like(x, 0.5 * 127.5 + 127.5))
     assert defended.rectifier.seen.flatten().tolist() == [-1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["fff", "gd_uap", "nag"])
+def test_the_white_box_does_not_see_pixel_deflection_look(network: nn.Module, images: Images, name: str) -> None:
+    """Its own forward and backward are no part of what an attack watches."""
+    defended, x, options = pixel_deflection(network, deflections=5), images.pixels[:4].float(), {"steps": 2, "check": 1}
+    bank = attacks.find(name)(defended, images.pixels, WIDE, seed=0, count=2, **({"passes": 1} if name == "nag" else options))
+    assert len(bank) == 2
+    state = defended.rng.get_state()
+    with activations(defended) as seen:
+        defended(x)
+    defended.rng.set_state(state)
+    with activations(network) as expected:
+        network(defended.transform(x))
+    assert len(seen) == len(expected)
+    assert all(torch.equal(one, other) for one, other in zip(seen, expected, strict=True))
+
+
+def test_pixel_deflection_names_what_it_cannot_be_attacked_by(network: nn.Module, images: Images) -> None:
+    defended = pixel_deflection(network, deflections=5)
+    with pytest.raises(StudyError, match=r"^pixel deflection follows gradients of its own, .* by other means than singular_fool"):
+        attacks.find("singular_fool")(defended, images.pixels, WIDE, seed=0, count=2, iterations=2, batch=4)
 
 
 def test_hgd_adds_noise_on_the_scale_of_pixels(network: nn.Module) -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from regen_lib.attacks._shared.activations import convolutions
 from regen_lib.core import devices
 from regen_lib.core.environment import MEMORY_FORMAT
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images, batch_size
 from regen_lib.core.inference import logits, perturb
+from regen_lib.core.layers import convolutions
 from regen_lib.core.perturbations import load_bank
 from regen_lib.core.storage import read_tensors
 from regen_lib.networks import load_network, save_network

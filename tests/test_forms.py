@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,17 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regen_lib import attacks, defenses
-from regen_lib.attacks._shared.activations import activations, convolutions
+from regen_lib.attacks._shared.activations import activations
 from regen_lib.core.depth import at_depth, named, parts, upto
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
 from regen_lib.core.inference import logits, predict
+from regen_lib.core.layers import convolutions
 from regen_lib.core.perturbations import Threat
 from regen_lib.defenses._shared.base import TrainingData
+from regen_lib.defenses.feature_denoising import NonLocal, feature_denoising
 from regen_lib.networks import build
 from regen_lib.networks.blocks import Task
 from tests.conftest import draw
-from tests.forms import FORMS, INF, PIXELS, Zoo, layers, plain, seeded
+from tests.forms import FORMS, INF, PIXELS, Functional, Scale, Zoo, layers, plain, seeded
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "uap": {"passes": 1, "batch": 4},
@@ -41,15 +44,13 @@ def test_attacks_see_through_the_form(form: str, name: str) -> None:
     """The zoo divides by 255 on the way, so its signs may differ where a gradient is next to nothing."""
     network = plain()
     written = FORMS[form](copy.deepcopy(network)).eval()
-    options, other = OPTIONS[name], {}
+    options = OPTIONS[name]
     if form == "functional" and name == "singular_fool":
-        with pytest.raises(StudyError, match="layer 'conv1' is not in the network"):
-            attacks.find(name)(written, PIXELS, INF, seed=0, count=2, layers=("conv1",), iterations=2)
+        with pytest.raises(StudyError, match="of the network's modules that run, of which there is 1: write its operations as modules"):
+            attacks.find(name)(written, PIXELS, INF, seed=0, count=2, **options)
         return
-    if form == "wrapped twice" and name == "singular_fool":
-        other = {"depths": (5 / 11, 7 / 11)}  # the identity before it is a part too
     expected = attacks.find(name)(network, PIXELS, INF, seed=0, count=2, **options)
-    found = attacks.find(name)(written, PIXELS, INF, seed=0, count=2, **{**options, **other})
+    found = attacks.find(name)(written, PIXELS, INF, seed=0, count=2, **options)
     close = ((expected.perturbations - found.perturbations).abs() < 1e-2 * INF.xi).float().mean()
     assert close > (0.9 if form == "zoo" else 0.995)
     assert expected.network_hash == found.network_hash or form not in ("DataParallel", "compiled", "ReLU in place")
@@ -73,7 +74,7 @@ def test_convolutions_and_activations_by_hand(form: str) -> None:
 
 
 class Odd(nn.Module):
-    """What an activation function does not follow at once: a sum in place, a fixed filter, a gate, values set; and one that is no ReLU."""
+    """What an activation function does not follow at once: a sum in place, a fixed filter, values set; one that is no ReLU; a gate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +102,7 @@ def test_what_counts_as_an_activation() -> None:
         c = network.c(b)
         with activations(network) as seen:
             network(x)
-        expected = [a, b, c, network.d(c * c.sigmoid())]
+        expected = [a, b, c * c.sigmoid(), network.d(c * c.sigmoid())]
         assert len(seen) == 4
         for found, true in zip(seen, expected, strict=True):
             torch.testing.assert_close(found, true)
@@ -152,13 +153,42 @@ def test_depth_of_other_networks() -> None:
     children, x = list(resnet.children()), torch.rand(2, 3, 64, 64)
     assert parts(resnet) == children
     wrapped = nn.DataParallel(nn.Sequential(nn.Identity(), resnet))
-    assert parts(wrapped)[1:] == children
+    assert parts(wrapped) == children
     stem = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(x))))
     assert torch.equal(upto(resnet, *at_depth(resnet, x, 0.5))(x), resnet.layer1(stem))
     assert torch.equal(upto(wrapped, *named(wrapped, "1.conv1"))(x), resnet.conv1(x))
     vgg = seeded(lambda: torchvision.models.vgg11(weights=None, num_classes=10))
     assert parts(vgg)[: len(vgg.features)] == list(vgg.features)
     assert torch.equal(upto(vgg, *at_depth(vgg, x, 0.15))(x), vgg.features[: round(0.15 * len(parts(vgg)))](x))
+
+
+class FewModules(nn.Module):
+    """Two or three of its operations are modules."""
+
+    def __init__(self, *, two: bool) -> None:
+        super().__init__()
+        self.conv1, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+        self.conv2 = nn.Conv2d(8, 8, 3) if two else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x / 255).relu()
+        return self.fc((x if self.conv2 is None else self.conv2(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("depth", [0.01, 0.15, 0.25, 0.5, 0.97, 1.0])
+def test_no_depth_but_one_is_the_networks_output(depth: float) -> None:
+    """Nor does a functional network with one module have depths at all."""
+    x = PIXELS[:2].float()
+    with pytest.raises(StudyError, match=f"depth {depth} is of the network's modules that run, of which there is 1: write"):
+        at_depth(Functional(plain()).eval(), x, depth)
+    one, two = (seeded(lambda two=two: FewModules(two=two)) for two in (False, True))
+    for network, output in ((one, depth < 1), (two, depth == 0.97)):
+        if output:
+            with pytest.raises(StudyError, match=f"depth {depth} reaches the last of the [23] modules of the network that run, its output"):
+                at_depth(network, x, depth)
+        else:
+            assert at_depth(network, x, depth) == (network.fc if depth == 1 else network.conv2, 0)
+    assert torch.equal(upto(one, *named(one, "conv1"))(x), one.conv1(x / 255))
 
 
 DEFENSES: dict[str, dict[str, Any]] = {
@@ -185,13 +215,47 @@ def test_defences_see_through_a_relu_in_place(name: str) -> None:
     torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
 
 
+def denoised(network: nn.Module) -> nn.Module:
+    return feature_denoising(network.eval(), shape=(3, 15, 13)).model
+
+
+def blocks(network: nn.Module) -> list[tuple[str, int]]:
+    """Where the blocks are, and on how many maps."""
+    return [(name, module.mix.in_channels) for name, module in denoised(network).named_modules() if isinstance(module, NonLocal)]
+
+
+def test_denoising_blocks_go_where_they_go_in_the_plain_form() -> None:
+    """15 x 13 pixels are few enough for a block, which no form has on the image."""
+    network, features = plain(), nn.Sequential(*list(plain().children())[1:7])
+    assert blocks(network) == [("5.1", 6), ("6.1", 8), ("7.1", 8)]
+    assert blocks(FORMS["normalised outside"](network)) == [("1.4.1", 6), ("1.5.1", 8), ("1.6.1", 8)]
+    assert blocks(FORMS["wrapped twice"](network)) == [("1.0.5.1", 6), ("1.0.6.1", 8), ("1.0.7.1", 8)]
+    assert blocks(FORMS["DataParallel"](network)) == [("module.5.1", 6), ("module.6.1", 8), ("module.7.1", 8)]
+    assert blocks(nn.Sequential(Scale(), features, *list(network.children())[7:])) == [("1.4.1", 6), ("1.5.1", 8), ("2.1", 8)]
+    relu = nn.ReLU()
+    assert blocks(nn.Sequential(Scale(), nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 8, 3), relu, nn.Flatten(), nn.Linear(792, 5))) == [
+        ("2.1", 4),
+        ("4.1", 8),
+    ]
+
+
+@pytest.mark.parametrize("normalize", [Scale, lambda: nn.BatchNorm2d(3)])
+def test_no_denoising_block_goes_on_the_image(normalize: Callable[[], nn.Module]) -> None:
+    with pytest.raises(StudyError, match=r"is a Sequential: blocks go between the parts of an nn\.Sequential"):
+        denoised(nn.Sequential(normalize(), Zoo(nn.Sequential(*layers()))))
+
+
 @pytest.mark.parametrize(
     ("name", "network", "said"),
     [
-        ("pixel_deflection", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "has no nn.Conv2d"),
+        ("pixel_deflection", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "runs no 2d convolution that can be seen"),
         ("feature_denoising", Zoo(nn.Sequential(*layers())).eval(), "is a Zoo: blocks go between the parts"),
         ("prn_det", nn.Sequential(nn.Flatten(), nn.Linear(585, 5)), "square images, these are 15 x 13"),
-        ("democratic_training", nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "has no nn.Linear"),
+        (
+            "democratic_training",
+            nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "runs no linear layer that can be seen",
+        ),
     ],
 )
 def test_defences_say_what_a_network_lacks(name: str, network: nn.Module, said: str) -> None:

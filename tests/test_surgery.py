@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 from torch.nn.utils import weight_norm as weight_norm_by_hook
 
-from regen_lib.attacks._shared.activations import convolutions
 from regen_lib.core.depth import at_depth, upto
 from regen_lib.core.errors import StudyError
 from regen_lib.core.inference import predict
+from regen_lib.core.layers import convolutions
 from regen_lib.core.storage import weights_hash
 from regen_lib.core.surgery import find_conv, view
 from regen_lib.regeneration.masking import masked_predictions

@@ -1,12 +1,15 @@
 """Rivals that are trained, against the literal objective, closed forms and brute force."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from regen_lib import defenses
+from regen_lib.core.batch_norm import BatchNorm2d
 from regen_lib.core.images import Images
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, mixed_loss, perturbation
@@ -127,6 +130,29 @@ def test_denoising_blocks_start_as_nothing(network: nn.Module, images: Images) -
     blocks = [module for module in defended.modules() if isinstance(module, NonLocal)]
     assert len(blocks) >= 2
     torch.testing.assert_close(defended.eval()(x), network(x))
+
+
+def of_kind(kind: Callable[[int], nn.Module]) -> nn.Module:
+    """Batch normalisation of that kind after a convolution, or of features."""
+    norm = kind(4)
+    head = (norm, nn.Linear(4, 4)) if isinstance(norm, nn.BatchNorm1d) else (nn.Linear(4, 4),)
+    body = () if isinstance(norm, nn.BatchNorm1d) else (norm,)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), *body, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), *head).eval()
+
+
+@pytest.mark.parametrize(
+    "kind", [nn.BatchNorm2d, nn.BatchNorm1d, nn.SyncBatchNorm, BatchNorm2d, lambda maps: nn.BatchNorm2d(maps, affine=False)]
+)
+def test_batch_normalisation_of_every_kind_settles(training_data: TrainingData, kind: Callable[[int], nn.Module]) -> None:
+    network = of_kind(kind)
+    spec = {**SPECS["democratic_training"], "training": {"epsilon": 8, "settled": True}}
+    model = defenses.make("democratic_training", network, spec, training_data, seed=0).own()[0]
+    (before,), (after,) = ([m for m in n.modules() if isinstance(m, _BatchNorm)] for n in (network, model))
+    for key, value in before.named_buffers():
+        assert torch.equal(after.get_buffer(key), value)
+    assert type(after) is type(before)
+    assert not torch.equal(network[0].weight, model[0].weight)
+    assert after.train().training  # it is a plain one again
 
 
 @pytest.mark.parametrize("settled", [False, True])

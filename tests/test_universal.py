@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regen_lib.attacks._shared.activations import activations, convolutions
+from regen_lib.attacks._shared.activations import activations
 from regen_lib.attacks._shared.excitation import excitation, neutral
 from regen_lib.attacks._shared.generators import LatentGenerator, residual_generator
 from regen_lib.attacks._shared.universal_step import universal_step
@@ -22,6 +22,7 @@ from regen_lib.attacks.singular_fool import singular_fool, singular_vector
 from regen_lib.attacks.spgd import spgd
 from regen_lib.core.errors import StudyError
 from regen_lib.core.images import Images
+from regen_lib.core.layers import convolutions
 from regen_lib.core.perturbations import Threat
 from regen_lib.core.seeding import generator
 from tests.conftest import draw, linear_network

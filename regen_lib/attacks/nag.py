@@ -7,10 +7,10 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from regen_lib.attacks._shared import door
-from regen_lib.attacks._shared.activations import convolutions, ran
 from regen_lib.attacks._shared.generators import LatentGenerator, seeded
 from regen_lib.attacks._shared.side_by_side import progress_bar, to_bank
 from regen_lib.core.images import as_input
+from regen_lib.core.layers import last_convolution, ran
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.options import Amount, Count
 from regen_lib.core.perturbations import Bank, Threat
@@ -66,7 +66,7 @@ def nag(
 
 def terms(network: nn.Module, x: Tensor, labels: Tensor, v: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """NAG's two terms for images ``x`` with a perturbation each: fooling, and how far apart the features of another draw are."""
-    with convolutions(network) as outputs:
+    with last_convolution(network) as outputs:
         left = network(x + v).softmax(1).gather(1, labels[:, None]).mean()
         features = ran(outputs)[-1]
         network(x + v[torch.randperm(len(v), generator=rng)])

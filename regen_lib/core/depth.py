@@ -19,20 +19,26 @@ class Reached(Exception):  # noqa: N818  # no error: the way out of a forward
 
 
 def leaves(module: nn.Module) -> int:
-    """How many modules without modules of their own there are in ``module``."""
-    return sum(not list(part.children()) for part in module.modules())
+    """How many modules without modules of their own there are in ``module``, but for identities: they do nothing."""
+    return sum(not list(part.children()) and not isinstance(part, nn.Identity) for part in module.modules())
+
+
+def holds_most(part: nn.Module, network: nn.Module) -> bool:
+    """Whether more than half of the layers of ``network`` are in ``part``, and it can be taken apart."""
+    return leaves(part) > leaves(network) / 2 and bool(list(part.children()))
 
 
 def parts(network: nn.Module) -> list[nn.Module]:
     """What ``network`` consists of: its top-level parts, with the parts of any that holds more than half of its layers in its place.
 
-    So a wrapper, a normalisation before the network or one long ``features`` does not hide what depth is counted in.
+    So a wrapper, a normalisation before the network or one long ``features`` does not hide what depth is counted in. Identities are no
+    parts.
     """
-    found, half = [network], leaves(network) / 2
+    found = [network]
     while True:
-        large = [index for index, part in enumerate(found) if leaves(part) > half and list(part.children())]
+        large = [index for index, part in enumerate(found) if holds_most(part, network)]
         if not large:
-            return found
+            return [part for part in found if not isinstance(part, nn.Identity)]
         found[large[0] : large[0] + 1] = found[large[0]].children()
 
 
@@ -47,14 +53,20 @@ def executed(network: nn.Module, x: Tensor) -> list[tuple[nn.Module, int]]:
 def at_depth(network: nn.Module, x: Tensor, depth: float) -> tuple[nn.Module, int]:
     """The last of the first ``depth`` of the executed parts, from the second on; with how often it ran before.
 
-    :class:`StudyError` for a depth outside (0, 1].
+    :class:`StudyError` for a depth outside (0, 1], where fewer than two parts run, and for a depth below 1 that is the last of them: the
+    network's output, or what stands before it where the rest is not written as modules.
     """
     if not 0 < depth <= 1:
         raise StudyError(f"depth {depth} lies outside (0, 1]: it is a fraction of the network's parts")
     order = executed(network, x)
-    if not order:
-        raise StudyError("none of the network's modules runs in its forward: give a network made of modules, or a layer by name")
-    return order[: max(2, round(depth * len(order)))][-1]
+    if len(order) < 2:
+        found = f"depth {depth} is of the network's modules that run, of which there is {len(order) or 'none'}"
+        raise StudyError(f"{found}: write its operations as modules, or name a layer")
+    count = max(2, round(depth * len(order)))
+    if depth < 1 and count == len(order):
+        found = f"depth {depth} reaches the last of the {count} modules of the network that run, its output"
+        raise StudyError(f"{found}: give a smaller depth or, of a network of few modules, name a layer")
+    return order[count - 1]
 
 
 def named(network: nn.Module, layer: str) -> tuple[nn.Module, int]:

@@ -1,11 +1,14 @@
 """Democratic Training (Sun, Sun, Zhao, ICLR 2025): no class may take over: fine-tuning on images pushed towards low entropy."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from regen_lib.core.errors import StudyError
+from regen_lib.core.layers import last_linear, ran
 from regen_lib.core.options import Count, Pixels, Share
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained, train_against
@@ -24,14 +27,10 @@ def entropy(features: Tensor) -> Tensor:
 
 
 def features(model: nn.Module, x: Tensor) -> Tensor:
-    """What the last linear layer receives from the images ``x``."""
-    seen: list[Tensor] = []
-    found = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if not found:
-        raise StudyError("the network has no nn.Linear: Democratic Training takes the entropy of what the last one receives")
-    with found[-1].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0])):
+    """What the linear layer that runs last receives from the images ``x``; :class:`StudyError` where none runs."""
+    with last_linear(model) as seen:
         model(x)
-    return seen[0]
+        return ran(seen, "linear layer")[-1]
 
 
 def low_entropy(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *, epsilon: float, steps: int) -> Tensor:  # noqa: ARG001
@@ -45,20 +44,17 @@ def low_entropy(model: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, *,
     return v.detach()
 
 
-class FixedStatistics(nn.BatchNorm2d):
-    """Batch normalisation that keeps its running statistics, and uses them, while its scale and shift are trained."""
-
-    def train(self, mode: bool = True) -> "FixedStatistics":  # noqa: ARG002
-        return super().train(mode=False)
-
-
-def fix_statistics(model: nn.Module) -> None:
-    """Make every batch normalisation of ``model`` a :class:`FixedStatistics` one with the same values."""
-    for name, module in list(model.named_modules()):
-        if isinstance(module, nn.BatchNorm2d):
-            fixed = FixedStatistics(module.num_features, module.eps, module.momentum)
-            fixed.load_state_dict(module.state_dict())
-            model.set_submodule(name, fixed.eval())
+@contextmanager
+def statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Within, batch normalisation of every kind keeps its running statistics, and uses them, while its scale and shift are trained."""
+    found = [module.eval() for module in model.modules() if isinstance(module, _BatchNorm)]
+    for module in found:
+        vars(module)["train"] = lambda mode=True, module=module: module  # noqa: ARG005  # stays as it is, whatever is asked of the model
+    try:
+        yield
+    finally:
+        for module in found:
+            del vars(module)["train"]
 
 
 def train(
@@ -78,7 +74,6 @@ def train(
     Where ``settled``, batch normalisation keeps the statistics that it came with: those of low-entropy images are not those
     of the images that the network will see.
     """
-    if settled:
-        fix_statistics(defended.model)
     ascend = partial(low_entropy, epsilon=epsilon, steps=steps)
-    return train_against(defended, data, recipe, ascend, share=share, seed=seed, name=name)
+    with statistics_kept(defended.model) if settled else nullcontext():
+        return train_against(defended, data, recipe, ascend, share=share, seed=seed, name=name)

@@ -1,15 +1,18 @@
 """Feature Denoising (Xie et al., CVPR 2019): non-local blocks between the layers, and adversarial training of the whole."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from regen_lib.core.depth import holds_most
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
 from regen_lib.core.options import Count, Pixels, Share
 from regen_lib.core.seeding import generator
+from regen_lib.core.wrappers import bare
 from regen_lib.defenses._shared.base import TrainingData
 from regen_lib.defenses._shared.retraining import Retrained
 from regen_lib.defenses.adversarial_training import train as adversarially
@@ -46,16 +49,32 @@ class NonLocal(nn.Module):
         return x + mixed
 
 
-def places(network: nn.Sequential, shape: tuple[int, int, int], largest: int) -> dict[int, int]:
-    """Where blocks go: after the last top-level part of each resolution of at most ``largest`` positions, with its channels."""
-    found: dict[tuple[int, ...], tuple[int, int]] = {}
-    x = torch.zeros(1, *shape)
-    with torch.no_grad():
+def chain(network: nn.Module, whole: nn.Module) -> Iterator[tuple[nn.Sequential, int]]:
+    """Where the parts of an ``nn.Sequential`` stand, in the order in which they run; of other modules, nowhere.
+
+    In the place of a part that is an ``nn.Sequential`` itself and holds most of the ``whole`` network's layers are the parts of that,
+    as in :func:`regen_lib.core.depth.parts`.
+    """
+    if isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward:
         for index, part in enumerate(network):
-            x = part(x)
-            if x.ndim == 4 and 1 < x.shape[2] * x.shape[3] <= largest:
-                found[tuple(x.shape[2:])] = (index, x.shape[1])
-    return dict(found.values())
+            inner = list(chain(part, whole)) if holds_most(part, whole) else []
+            yield from inner or [(network, index)]
+
+
+def places(network: nn.Module, shape: tuple[int, int, int], largest: int) -> list[tuple[nn.Sequential, int, int]]:
+    """Where blocks go: after the last part of each resolution of at most ``largest`` positions, with its channels.
+
+    A part is one of :func:`chain`, from the first on that has weights: the image itself is not denoised, nor normalised.
+    """
+    found: dict[tuple[int, ...], tuple[nn.Sequential, int, int]] = {}
+    x, features = torch.zeros(1, *shape), False
+    with torch.no_grad():
+        for parent, index in chain(network, network):
+            x = parent[index](x)
+            features |= any(weight.ndim > 1 for weight in parent[index].parameters())
+            if features and x.ndim == 4 and 1 < x.shape[2] * x.shape[3] <= largest:
+                found[tuple(x.shape[2:])] = (parent, index, x.shape[1])
+    return list(found.values())
 
 
 def feature_denoising(
@@ -63,14 +82,14 @@ def feature_denoising(
 ) -> Retrained:
     """A copy of ``network`` for images of ``shape`` ``(C, H, W)`` with a denoising block after each resolution, to be retrained."""
     defended = Retrained(network)
-    where = places(defended.model, (shape[0], shape[1], shape[2]), largest) if isinstance(defended.model, nn.Sequential) else {}
-    if not where or not isinstance(defended.model, nn.Sequential):
-        found = f"the network is a {type(defended.model).__name__}"
+    where = places(bare(defended.model), (shape[0], shape[1], shape[2]), largest)
+    if not where:
+        found = f"the network is a {type(bare(defended.model)).__name__}"
         wanted = f"blocks go between the parts of an nn.Sequential, after features of 2 to {largest} positions, and here are none"
         raise StudyError(f"{found}: {wanted}; write it as one, or raise largest")
-    for index, channels in where.items():
+    for parent, index, channels in where:
         block = NonLocal(channels, kind).to(memory_format=memory_format())
-        defended.model[index] = nn.Sequential(defended.model[index], block.eval())
+        parent[index] = nn.Sequential(parent[index], block.eval())
     return defended
 
 

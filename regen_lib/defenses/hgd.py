@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, l1_loss
 
-from regen_lib.attacks._shared.activations import convolutions, ran
 from regen_lib.core.devices import memory_format
+from regen_lib.core.layers import last_convolution, ran
 from regen_lib.core.options import Count, Probability
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import Defended, TrainingData
@@ -93,7 +93,7 @@ def train(
 
 def loss(defended: HGD, noise: Noise, guide: str, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:  # noqa: ARG001  # no labels
     """Mean absolute difference of the classifier's logits, or features, between the clean image and the denoised one."""
-    with convolutions(defended.network) as outputs:
+    with last_convolution(defended.network) as outputs:
         with torch.no_grad():
             clean = defended.network(x)
             clean = clean if guide == "logits" else ran(outputs)[-1]

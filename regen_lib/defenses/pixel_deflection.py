@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from regen_lib.core.devices import memory_format
 from regen_lib.core.errors import StudyError
 from regen_lib.core.extras import need
+from regen_lib.core.layers import last_convolution, ran
 from regen_lib.core.options import Amount, Count
 from regen_lib.core.seeding import generator
-from regen_lib.core.wrappers import eager
 from regen_lib.defenses._shared.base import Defended, straight_through
 
 pywt = need("pywt", what="Pixel Deflection", package="pywavelets", extra="defenses")
@@ -27,6 +27,9 @@ class PixelDeflection(Defended):
         self.rng = generator(0, "pixel deflection")
 
     def transform(self, x: Tensor) -> Tensor:
+        if torch._C._functorch.is_functorch_wrapped_tensor(x):
+            reason = "follows gradients of its own, which torch.func does not allow in a function that it differentiates"
+            raise StudyError(f"pixel deflection {reason}: attack it by other means than singular_fool, or attack the network inside")
         deflected = deflect(x.detach(), robust_map(self.network, x.detach()), self.deflections, self.window, self.rng)
         clean = denoise(deflected.clamp(0, 255), self.sigma * 255)
         return straight_through(x, clean.contiguous(memory_format=memory_format()))
@@ -36,24 +39,15 @@ def robust_map(network: nn.Module, x: Tensor) -> Tensor:
     """Where the network looks: ``[N, H, W]`` in [0, 1].
 
     The class-activation maps of the ``TOP`` likeliest classes, the i-th weighted by ``2^-i``; each by gradients at the last
-    convolution (Grad-CAM), since not all networks here end in global pooling.
+    convolution to run (Grad-CAM), since not all networks here end in global pooling. :class:`StudyError` where none runs.
     """
-    found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    if not found:
-        raise StudyError("the network has no nn.Conv2d: pixel deflection asks where the last one looks")
-    kept: list[Tensor] = []
-
-    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        kept.append(output)
-        return output.clone()  # a ReLU in place writes into that
-
-    with torch.enable_grad(), eager(network):
-        with found[-1].register_forward_hook(keep):
-            logits = network(x.clone().requires_grad_())
+    with torch.enable_grad(), last_convolution(network) as seen:  # the inner watch: an attack's own does not see this forward
+        logits = network(x.clone().requires_grad_())
+        features = ran(seen)[-1]
         best = logits.topk(min(TOP, logits.shape[1]), dim=1).values
         weights = 0.5 ** torch.arange(1, best.shape[1] + 1, dtype=x.dtype, device=x.device)
-        (gradient,) = torch.autograd.grad((best * weights).sum(), kept[0])
-    maps = (gradient.mean((2, 3), keepdim=True) * kept[0].detach()).sum(1, keepdim=True).relu()
+        (gradient,) = torch.autograd.grad((best * weights).sum(), features)
+    maps = (gradient.mean((2, 3), keepdim=True) * features.detach()).sum(1, keepdim=True).relu()
     maps = nn.functional.interpolate(maps, size=x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     low, high = (maps.flatten(1).aminmax(dim=1).min, maps.flatten(1).aminmax(dim=1).max)
     return (maps - low.view(-1, 1, 1)) / (high - low).clamp_min(1e-12).view(-1, 1, 1)

@@ -126,9 +126,16 @@ MUTATIONS = (
     Mutation(
         "settled statistics move",
         f"{DEFENSES}/democratic_training.py",
-        "train(mode=False)",
-        "train(mode=mode)",
+        "statistics_kept(defended.model) if settled else nullcontext()",
+        "nullcontext()",
         (f"{TRAINED}::test_democratic_training_may_keep_the_statistics_of_batch_normalisation",),
+    ),
+    Mutation(
+        "settled statistics of one kind",
+        f"{DEFENSES}/democratic_training.py",
+        "isinstance(module, _BatchNorm)",
+        "isinstance(module, nn.BatchNorm2d)",
+        (f"{TRAINED}::test_batch_normalisation_of_every_kind_settles",),
     ),
     Mutation(
         "denoising is not scaled",

@@ -1,78 +1,86 @@
-"""What a network's convolutions give while it runs, however they and their activation functions are written."""
+"""What a network's convolutions give once their activation functions have run, however those are written."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from regen_lib.core.errors import StudyError
-from regen_lib.core.hooks import hooked
-from regen_lib.core.wrappers import eager
+from regen_lib.core.layers import Watch, first, watched
 
 ACTIVATIONS = {"relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "softplus"}
-ACTIVATIONS |= {"hardtanh", "tanh", "threshold", "clamp", "clamp_min", "maximum", "masked_fill"}  # not sigmoid, which serves as a gate
+ACTIVATIONS |= {
+    "hardtanh",
+    "tanh",
+    "threshold",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "clip",
+    "maximum",
+    "minimum",
+    "max",
+    "min",
+    "masked_fill",
+}
 SAME = {"batch_norm", "group_norm", "instance_norm", "layer_norm", "contiguous", "clone", "dropout", "dropout2d", "to", "float"}
 SAME |= {"max_pool2d", "avg_pool2d", "pad", "view", "reshape", "flatten", "unflatten"}  # an activation function may follow these, too
 AFFINE = {"add", "sub", "mul", "div"}  # with one number a channel
+JOINED = AFFINE | {"where", "setitem"}  # with something made of the same output: x * (x > 0), x * x.sigmoid(), x[x < 0] = 0
 
 
-class Watch(TorchFunctionMode):
-    """Fills ``seen`` with the outputs ``[N, C, H, W]`` of all convolutions that run within, in order.
+class Trace(NamedTuple):
+    """Of a tensor: the place in ``seen`` of the convolution that it is made of, and whether an activation function may follow it."""
 
-    With ``rectified``, an output that goes through an activation function, at once or after a normalisation, stands as that
-    function left it; one written as ``where`` or by indexing is not seen. What a later operation writes in place does not show. A
-    convolution is any whose weight is a parameter or computed of one by the module that has it: not a fixed filter.
+    place: int
+    waits: bool
+
+
+class Activations(Watch):
+    """Notes the outputs ``[N, C, H, W]`` of all convolutions, each as the activation function left it that it goes through.
+
+    That is at once or after a normalisation; by a function of torch (of two in a row the first), or by a product, a sum or a choice of
+    the output and something that is made of it, as in ``x * (x > 0)``, but for a factor that follows (the ``/ 6`` of
+    ``x * relu6(x + 3) / 6``). One written in another way, as ``x *= x.sigmoid()``, is not seen. What a later operation writes in
+    place does not show.
     """
 
-    def __init__(self, seen: list[Tensor], *, rectified: bool) -> None:
-        super().__init__()
-        self.seen, self.rectified = seen, rectified
-        self.inside: list[set[torch.Size] | None] = []  # of each module that runs: the shapes of its own weights; None: any is a filter
-        self.waits: WeakIdKeyDictionary = WeakIdKeyDictionary()  # tensors that an activation function may follow: places in seen
+    def __init__(self, seen: list[Tensor]) -> None:
+        super().__init__("conv2d", seen)
+        self.traces: WeakIdKeyDictionary = WeakIdKeyDictionary()  # of tensors that are made of a convolution's output
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        first = args[0] if args and isinstance(args[0], Tensor) else kwargs.get("input")
-        place = self.waits.get(first) if isinstance(first, Tensor) else None
-        kind = name.strip("_")
-        written = isinstance(first, Tensor) and writes(name, args, kwargs)
-        if isinstance(first, Tensor) and written and not (self.rectified and place is not None and kind in ACTIVATIONS):
-            self.keep(first)
+    def see(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        name, given = getattr(func, "__name__", ""), first(args, kwargs)
+        kind, written = name.strip("_"), isinstance(given, Tensor) and writes(name, args, kwargs)
+        if written and not (given in self.traces and self.traces[given].waits and kind in ACTIVATIONS):
+            self.keep(given)
         output = func(*args, **kwargs)
-        if kind == "conv2d" and isinstance(output, Tensor) and self.learned(weight_of(args, kwargs)):
-            self.waits[output] = len(self.seen)
+        result = given if kind == "setitem" else output
+        if self.is_layer(func, args, kwargs):
+            self.traces[output] = Trace(len(self.seen), waits=True)
             self.seen.append(output)
-        elif self.rectified and isinstance(output, Tensor) and kind in (ACTIVATIONS | SAME | AFFINE):
-            self.follow(kind, args, place, output)
-        elif isinstance(first, Tensor) and (written or output is first):
-            self.waits.pop(first, None)
+        elif isinstance(result, Tensor):
+            self.follow(kind, [arg for arg in (*args, *kwargs.values()) if isinstance(arg, Tensor)], result)
         return output
 
-    def learned(self, weight: Any) -> bool:
-        """Whether a convolution's ``weight`` is a parameter, or computed of one by the module that runs: of that parameter's shape."""
-        return isinstance(weight, nn.Parameter) or any(shapes is None or weight.shape in shapes for shapes in self.inside)
-
-    def follow(self, kind: str, args: tuple[Any, ...], place: int | None, output: Tensor) -> None:
-        """Take note of what has become of a convolution's output."""
-        if kind in AFFINE:
-            places = [self.waits.get(arg) if isinstance(arg, Tensor) else None for arg in args[:2]]
-            sizes = [arg.numel() if isinstance(arg, Tensor) else 1 for arg in args[:2]]
-            found = [p for p, other in zip(places, sizes[::-1], strict=True) if p is not None and other <= output.shape[1]]
-            place = found[0] if found else None
-        self.waits.pop(output, None)
-        if place is None:
-            return
-        if kind in ACTIVATIONS:
-            self.seen[place] = output
-        else:
-            self.waits[output] = place
+    def follow(self, kind: str, tensors: list[Tensor], output: Tensor) -> None:
+        """Take note of what has become of a convolution's output, where one is among ``tensors`` that ``kind`` of function was given."""
+        traces = [self.traces.get(tensor) for tensor in tensors]
+        waiting = next((index for index, trace in enumerate(traces) if trace and trace.waits), None)
+        made = [trace for tensor, trace in zip(tensors, traces, strict=True) if trace and tensor.shape == output.shape]
+        self.traces.pop(output, None)
+        if waiting is not None:
+            place, others = traces[waiting].place, tensors[:waiting] + tensors[waiting + 1 :]
+            joined = kind in JOINED and Trace(place, waits=False) in made
+            channelwise = kind in AFFINE and all(other.numel() <= output.shape[1:2].numel() for other in others)
+            if joined or (kind in ACTIVATIONS and tensors[waiting].shape == output.shape):
+                self.seen[place] = output
+            if joined or channelwise or kind in SAME:
+                self.traces[output] = Trace(place, waits=True)
+                return
+        if made:
+            self.traces[output] = Trace(made[0].place, waits=False)
 
     def keep(self, tensor: Tensor) -> None:
         """Before an operation writes into ``tensor``: what has been seen stays as it is."""
@@ -87,49 +95,9 @@ def writes(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return named or bool(kwargs.get("inplace")) or any(arg is True for arg in args[1:])
 
 
-def weight_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The weight that ``conv2d`` is called with."""
-    return args[1] if len(args) > 1 else kwargs.get("weight")
-
-
 @contextmanager
-def watched(network: nn.Module, *, rectified: bool) -> Iterator[list[Tensor]]:
-    """A list that each forward within fills as :class:`Watch` says."""
+def activations(network: nn.Module) -> Iterator[list[Tensor]]:
+    """A list that holds, after a forward of ``network`` within, what :class:`Activations` notes."""
     seen: list[Tensor] = []
-    watch = Watch(seen, rectified=rectified)
-
-    def enter(shapes: set[torch.Size] | None) -> Callable[..., None]:
-        return lambda *_: watch.inside.append(shapes)
-
-    def leave(*_: object) -> None:
-        watch.inside.pop()
-
-    def clear(*_: object) -> None:
-        seen.clear()
-        watch.inside.clear()
-
-    handles = [network.register_forward_pre_hook(clear)]
-    for module in network.modules():
-        shapes = {weight.shape for weight in module.parameters(recurse=False) if weight.ndim == 4}
-        if shapes or isinstance(module, nn.Conv2d):
-            entered = enter(None if isinstance(module, nn.Conv2d) else shapes)
-            handles += [module.register_forward_pre_hook(entered), module.register_forward_hook(leave)]
-    with hooked(handles), eager(network), watch:
+    with watched(network, Activations(seen)):
         yield seen
-
-
-def convolutions(network: nn.Module) -> AbstractContextManager[list[Tensor]]:
-    """A context; the list that it gives holds, after a forward, the outputs ``[N, C, H, W]`` of all convolutions, in order."""
-    return watched(network, rectified=False)
-
-
-def activations(network: nn.Module) -> AbstractContextManager[list[Tensor]]:
-    """As :func:`convolutions`, but each output after its activation function, where one follows, at once or after a normalisation."""
-    return watched(network, rectified=True)
-
-
-def ran(outputs: list[Tensor]) -> list[Tensor]:
-    """The outputs; :class:`StudyError` where there are none."""
-    if not outputs:
-        raise StudyError("the network runs no 2d convolution that can be seen (TorchScript hides them): this needs the features of one")
-    return outputs

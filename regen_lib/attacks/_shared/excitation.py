@@ -5,9 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from regen_lib.attacks._shared.activations import activations, ran
+from regen_lib.attacks._shared.activations import activations
 from regen_lib.attacks._shared.side_by_side import Best, progress_bar
 from regen_lib.core.devices import memory_format
+from regen_lib.core.layers import ran
 from regen_lib.core.members import member_fooling, predictions, split
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.progress import finish

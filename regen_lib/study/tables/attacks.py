@@ -6,9 +6,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from regen_lib.attacks._shared.activations import convolutions
 from regen_lib.core.images import as_input
 from regen_lib.core.inference import predict
+from regen_lib.core.layers import convolutions
 from regen_lib.core.members import member_fooling, split
 from regen_lib.core.progress import tqdm
 from regen_lib.study.tables.suite import Suite
