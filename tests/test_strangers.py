@@ -93,7 +93,7 @@ def test_units_train_save_and_load(kind: str, network: nn.Module, images: rl.Ima
     assert set(rl.units(defended)) == set(layers)
     assert weights_hash(network) == before
     assert any(float(unit.conv4.weight.abs().max()) > 0 for unit in rl.units(defended).values())  # they started at zero
-    rl.save_units(tmp_path / "units.safetensors", defended, network=network, layers=layers, ratio=0.5, width=2.0)
+    rl.save_units(tmp_path / "units.safetensors", defended, network=network, layers=layers, ratio=0.5, width=1.0)
     again = rl.load_units(tmp_path / "units.safetensors", network)
     x = images.pixels.float()
     assert again(x).equal(defended(x))
