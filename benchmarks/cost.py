@@ -1,6 +1,6 @@
 """What the ImageNet profile would cost: ``python -m benchmarks.cost`` measures the networks here, and projects.
 
-Measured: seconds an image, forward, and forward and backward to the input, of every full-size network on this device. Counted:
+Measured: seconds per image, forward, and forward and backward to the input, of every full-size network on this device. Counted:
 the images that studies/imagenet/params.yaml sends through them. The product is a projection, in hours of this device (on a CPU: of
 one core). Writes ``benchmarks/results/cost.csv``.
 """

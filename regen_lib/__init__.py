@@ -20,17 +20,19 @@ Names are imported when they are first used, so that ``import regen_lib`` does n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from regen_lib.core.registry import found_in
+
 if TYPE_CHECKING:
     from regen_lib.attacks import ATTACKS
-    from regen_lib.attacks.fff import fff
-    from regen_lib.attacks.gap import gap
-    from regen_lib.attacks.gd_uap import gd_uap
-    from regen_lib.attacks.nag import nag
-    from regen_lib.attacks.random_signs import random_signs
-    from regen_lib.attacks.sga import sga
-    from regen_lib.attacks.singular_fool import singular_fool
-    from regen_lib.attacks.spgd import spgd
-    from regen_lib.attacks.uap import uap
+    from regen_lib.attacks.fff import fff as fff
+    from regen_lib.attacks.gap import gap as gap
+    from regen_lib.attacks.gd_uap import gd_uap as gd_uap
+    from regen_lib.attacks.nag import nag as nag
+    from regen_lib.attacks.random_signs import random_signs as random_signs
+    from regen_lib.attacks.sga import sga as sga
+    from regen_lib.attacks.singular_fool import singular_fool as singular_fool
+    from regen_lib.attacks.spgd import spgd as spgd
+    from regen_lib.attacks.uap import uap as uap
     from regen_lib.core.errors import StudyError, StudyWarning
     from regen_lib.core.images import Images
     from regen_lib.core.inference import predict
@@ -67,47 +69,34 @@ __all__ = [
     "calibrate",
     "defend",
     "evaluate",
-    "fff",
     "filter_norms",
     "fit",
     "from_pixels",
-    "gap",
-    "gd_uap",
     "load_bank",
     "load_defense",
     "load_network",
     "load_units",
     "masked_predictions",
-    "nag",
     "predict",
-    "random_signs",
     "rank",
     "regenerate",
     "save_bank",
     "save_defense",
     "save_network",
     "save_units",
-    "sga",
-    "singular_fool",
-    "spgd",
     "start",
     "synthesize",
     "train_units",
-    "uap",
     "units",
     "walk",
 ]
+_ATTACKS = found_in("attacks")  # a new one is its file; type checkers, which run nothing, want its line above too
+__all__ += _ATTACKS
+__doc__ = (__doc__ or "").replace("(:data:`ATTACKS`):", f"(:data:`ATTACKS`) {', '.join(f':func:`{name}`' for name in _ATTACKS)}:\n ")
+
 _HOMES = {
+    **{f"regen_lib.attacks.{name}": (name,) for name in _ATTACKS},
     "regen_lib.attacks": ("ATTACKS",),
-    "regen_lib.attacks.fff": ("fff",),
-    "regen_lib.attacks.gap": ("gap",),
-    "regen_lib.attacks.gd_uap": ("gd_uap",),
-    "regen_lib.attacks.nag": ("nag",),
-    "regen_lib.attacks.random_signs": ("random_signs",),
-    "regen_lib.attacks.sga": ("sga",),
-    "regen_lib.attacks.singular_fool": ("singular_fool",),
-    "regen_lib.attacks.spgd": ("spgd",),
-    "regen_lib.attacks.uap": ("uap",),
     "regen_lib.core.errors": ("StudyError", "StudyWarning"),
     "regen_lib.core.images": ("Images",),
     "regen_lib.core.inference": ("predict",),
@@ -146,7 +135,7 @@ if not TYPE_CHECKING:  # a checker that saw this would take any name
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING", "import_module"})
+    return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING", "found_in", "import_module"})
 
 
 def _version() -> str:

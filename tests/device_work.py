@@ -29,22 +29,14 @@ from regen_lib.training.loop import fit
 from regen_lib.training.noise import Noise
 from regen_lib.training.recipe import Recipe
 from tests import pretend
+from tests.small_attacks import OPTIONS
 
 LAYERS = ["conv1_1", "conv2_1"]
 SIDE, CLASSES = 16, 4
 TASK = Task((1, SIDE, SIDE), CLASSES, (100.0,), (60.0,))
 SPEC = {"norm": "inf", "xi": 30, "target": 1.0, "count": 2, "split": "train", "start": 0, "images": 40}
-RAISED = {"steps": 3, "check": 3, "rate": 0.1}
-ATTACKS = {  # all but Singular Fool, whose forward-mode derivatives torch does not take on such a device
-    "random_signs": {},
-    "uap": {"passes": 1, "batch": 10, "classes": 3},
-    "spgd": {"passes": 1, "batch": 10},
-    "sga": {"passes": 1, "batch": 20, "inner": 10, "repeats": 1},
-    "gap": {"passes": 1, "batch": 20},
-    "nag": {"passes": 1, "batch": 20},
-    "fff": RAISED,
-    "gd_uap": {**RAISED, "prior": "data", "batch": 5},
-}
+# all but Singular Fool, whose forward-mode derivatives torch does not take on such a device
+ATTACKS = {name: options for name, options in OPTIONS.items() if name != "singular_fool"}
 TRAINED = {"prn_det": None, "jpeg": None, "pixel_deflection": None, "feature_distillation": None, "feature_norm_clipping": None}
 TRAINED |= {"dead_zone": None, "clamp": None, "median_filter": None, "gaussian_blur": None}
 EXTRA = {

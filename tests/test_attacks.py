@@ -16,6 +16,7 @@ from regen_lib.core.images import Images
 from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.core.seeding import generator
 from tests.conftest import linear_network
+from tests.small_attacks import OPTIONS
 
 INF, L2 = Threat(math.inf, 25.0, 1.0), Threat(2, 200.0, 1.0)
 
@@ -98,24 +99,10 @@ def test_one_batched_step_is_the_sum_of_deepfool_steps(linear: Callable[..., nn.
     torch.testing.assert_close(bank.perturbations, expected, rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("uap", {"passes": 2, "batch": 4}),
-        ("spgd", {"passes": 2, "batch": 4}),
-        ("sga", {"passes": 1, "batch": 8, "inner": 4, "repeats": 1}),
-        ("fff", {"steps": 4, "check": 2}),
-        ("gd_uap", {"steps": 4, "check": 2, "prior": "range"}),
-        ("gap", {"passes": 1, "batch": 8}),
-        ("nag", {"passes": 1, "batch": 8}),
-        ("singular_fool", {"iterations": 3, "batch": 4}),
-        ("random_signs", {}),
-    ],
-)
+@pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("threat", [INF, L2])
-def test_every_attack_keeps_the_protocol(
-    network: nn.Module, images: Images, name: str, options: dict[str, int | float], threat: Threat
-) -> None:
+def test_every_attack_keeps_the_protocol(network: nn.Module, images: Images, name: str, threat: Threat) -> None:
+    options = OPTIONS[name]
     bank = find(name)(network, images.pixels, threat, seed=1, count=3, **options)
     assert isinstance(bank, Bank)
     assert bank.perturbations.shape == (3, 1, 12, 12)

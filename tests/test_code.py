@@ -15,6 +15,7 @@ from regen_lib.core import source
 from regen_lib.study import code
 from regen_lib.study.folder import prepare
 from regen_lib.study.stage import Stage, parsed
+from tests.guide import shown
 from tests.repository import REPOSITORY
 
 
@@ -114,8 +115,7 @@ def test_what_a_change_runs_again(copied: Path) -> None:
 
 def test_a_new_attack_is_a_file_and_a_row(copied: Path) -> None:
     before = stamps(copied)
-    old = (copied / "regen_lib/attacks/random_signs.py").read_text()
-    (copied / "regen_lib/attacks/checkers.py").write_text(old.replace("random_signs", "checkers"))
+    (copied / "regen_lib/attacks/checkers.py").write_text(shown("regen_lib/attacks/checkers.py"))
     params = copied / "small/params.yaml"
     given = yaml.safe_load(params.read_text())
     given["unseen"]["checkers"] = {"count": 1, "images": 10}

@@ -84,7 +84,7 @@ def test_the_library_works_without_them(tmp_path: Path) -> None:
         rl.save_bank(Path("bank.safetensors"), bank)
         assert rl.load_bank(Path("bank.safetensors"), network=network).perturbations.equal(bank.perturbations)
         units = rl.train_units(network, images, bank, layers, recipe=recipe, synthetic=4)
-        rl.save_units(Path("units.safetensors"), units, network=network, layers=layers, ratio=0.5, width=2.0)
+        rl.save_units(Path("units.safetensors"), units, network=network, layers=layers, ratio=0.5, width=1.0)
         defended = {"undefended": network, "units": rl.load_units(Path("units.safetensors"), network)}
         rl.masked_predictions(network, "network.0", rl.rank(model[0]), pixels, bank.perturbations, torch.zeros(16, dtype=torch.long))
         defended["jpeg"] = rl.defend("jpeg", network, images, bank, quality=50)

@@ -61,3 +61,9 @@ def test_import_module_finds_files_by_name_alone() -> None:
     registries = {"regen_lib.attacks", "regen_lib.defenses", "regen_lib.networks", "regen_lib.weights"}
     registries |= {"regen_lib", "regen_lib.core.extras"}
     assert {name for name, path in FILES.items() if "import_module(" in path.read_text()} <= registries
+
+
+@pytest.mark.parametrize("pattern", ["*.y*ml", "profiles/*.yaml", "studies/*/*.yaml", "benchmarks/*.yaml"])
+def test_rows_of_yaml_are_no_longer_than_those_of_code(pattern: str) -> None:
+    long = [f"{path.name}: {line}" for path in REPOSITORY.glob(pattern) for line in path.read_text().splitlines() if len(line) > 140]
+    assert long == []

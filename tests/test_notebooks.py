@@ -14,6 +14,7 @@ from regen_lib.study.outputs import KEY, cleaned, code, outputs_hash
 from regen_lib.study.params import load_params
 from regen_lib.study.stage import Stage, notebook_parameters
 from tests import recorded
+from tests.guide import GUIDE, shown
 from tests.pipeline import smoke, stages
 from tests.repository import REPOSITORY
 
@@ -132,8 +133,6 @@ def test_a_stage_gives_its_notebook_every_parameter(stage: Stage) -> None:
 
 def test_the_guide_shows_the_file_as_it_is() -> None:
     """The diff in docs/extending.md is the committed file, line by line."""
-    shown = (REPOSITORY / "docs/extending.md").read_text().split("+++ b/regen_lib/defenses/jpeg.py\n")[1].split("+++ b/params.yaml")[0]
-    source = (REPOSITORY / "regen_lib/defenses/jpeg.py").read_text()
-    assert "\n".join(line.removeprefix("+") for line in shown.splitlines()) + "\n" == source
-    row = (REPOSITORY / "docs/extending.md").read_text().split("rivals:\n+")[1].splitlines()[0]
+    assert shown("regen_lib/defenses/jpeg.py") == (REPOSITORY / "regen_lib/defenses/jpeg.py").read_text()
+    row = GUIDE.read_text().split("rivals:\n+")[1].splitlines()[0]
     assert row in (REPOSITORY / "params.yaml").read_text()

@@ -1,7 +1,9 @@
 """The variants of regeneration differ from the paper's units in what they say, and in nothing else."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -10,14 +12,22 @@ from torch import Tensor, nn
 
 from regen_lib import defenses
 from regen_lib.core.images import Images
+from regen_lib.defenses import find
 from regen_lib.defenses._shared.base import Defended, TrainingData
 from regen_lib.regeneration.synthesis import make
-from regen_lib.regeneration.unit import units
+from regen_lib.regeneration.unit import regenerate, units
 from regen_lib.training.recipe import Recipe
-from regen_lib.training.units import trained
+from regen_lib.training.units import train_units, trained
 
 RECIPE = {"epochs": 2, "rate": 0.05, "batch": 8, "schedule": "cycle"}
 SPEC = {"training": {"synthetic": 20, "eta_scale": 0.5}, "recipe": RECIPE}
+
+
+VARIANTS = ("regeneration_first", "regeneration_outputs")
+
+
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    return {p.name: p.default for p in signature(function).parameters.values() if p.default is not p.empty}
 
 
 def variant(name: str, network: nn.Module, data: TrainingData) -> Defended:
@@ -61,6 +71,16 @@ def test_units_stand_on_all_layers_or_on_the_first(network: nn.Module, training_
         assert len(made.own()) == len(layers) > 0
         assert len(made.losses) == 2
         assert all(map(math.isfinite, made.losses))
+
+
+def test_a_unit_that_is_told_nothing_is_the_same_everywhere() -> None:
+    """And is trained on the same perturbations, as often."""
+    whole, (first, outputs) = defaults(train_units), (defaults(getattr(find(name), name)) for name in VARIANTS)
+    assert first == outputs == {"ratio": 0.5, "width": 1.0}
+    assert defaults(regenerate) == first | {"residual": 1.0}  # as the paper's start; those that are trained here start by changing nothing
+    trained = {"synthetic": 2000, "eta_scale": 0.95, "probability": 0.4}
+    assert whole.items() >= {**first, **trained, "residual": 0.0}.items()
+    assert all(defaults(find(name).train) == trained for name in VARIANTS)
 
 
 def test_what_is_not_trained_has_no_losses(network: nn.Module, training_data: TrainingData) -> None:

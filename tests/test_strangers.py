@@ -11,6 +11,7 @@ from torchvision import models
 import regen_lib as rl
 from regen_lib.core.storage import weights_hash
 from tests.conftest import rng
+from tests.small_attacks import OPTIONS
 
 CLASSES = 5
 SHAPE = (3, 64, 64)
@@ -43,17 +44,6 @@ LAYERS = {  # two convolutions of each, where it has two
     "shufflenet_v2_x0_5": ["conv1.0", "stage2.0.branch2.0"],
     "vit_b_16": ["conv_proj"],
 }
-SETTINGS = {  # as little work as shows that an attack runs and moves
-    "uap": {"passes": 1, "batch": 4},
-    "spgd": {"passes": 1, "batch": 4},
-    "sga": {"passes": 1, "batch": 4, "inner": 2, "repeats": 1},
-    "fff": {"steps": 2, "check": 1},
-    "gd_uap": {"steps": 2, "check": 1, "batch": 2},
-    "gap": {"passes": 1, "batch": 4},
-    "nag": {"passes": 1, "batch": 4},
-    "singular_fool": {"iterations": 2, "batch": 2},
-    "random_signs": {},
-}
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +73,10 @@ def named(kind: str) -> list[str]:
     return [f"network.{layer}" for layer in LAYERS[kind]]
 
 
-def test_settings_cover_every_attack() -> None:
-    assert set(SETTINGS) == set(rl.ATTACKS)
-
-
-@pytest.mark.parametrize("attack", SETTINGS)
+@pytest.mark.parametrize("attack", OPTIONS)
 def test_every_attack_gives_a_bank(attack: str, kind: str, network: nn.Module, pixels: Tensor, tmp_path: Path) -> None:
     before = weights_hash(network)
-    bank = getattr(rl, attack)(network, pixels, THREAT, seed=0, count=2, **SETTINGS[attack])
+    bank = getattr(rl, attack)(network, pixels, THREAT, seed=0, count=2, **OPTIONS[attack])
     assert bank.perturbations.shape == (2, *SHAPE)
     assert 0 < float(bank.perturbations.abs().amax((1, 2, 3)).min()) <= float(bank.perturbations.abs().max()) <= 60 * (1 + 1e-5)
     assert bank.network == type(network.network).__name__
@@ -107,7 +93,7 @@ def test_units_train_save_and_load(kind: str, network: nn.Module, images: rl.Ima
     assert set(rl.units(defended)) == set(layers)
     assert weights_hash(network) == before
     assert any(float(unit.conv4.weight.abs().max()) > 0 for unit in rl.units(defended).values())  # they started at zero
-    rl.save_units(tmp_path / "units.safetensors", defended, network=network, layers=layers, ratio=0.5, width=2.0)
+    rl.save_units(tmp_path / "units.safetensors", defended, network=network, layers=layers, ratio=0.5, width=1.0)
     again = rl.load_units(tmp_path / "units.safetensors", network)
     x = images.pixels.float()
     assert again(x).equal(defended(x))

@@ -1,4 +1,4 @@
-"""The lock file: every package that pyproject.toml asks for, at one version, with its hashes."""
+"""The project's version, and the lock file: every package that pyproject.toml asks for, at one version, with its hashes."""
 
 import re
 import subprocess
@@ -7,12 +7,23 @@ import tomllib
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from tests.repository import REPOSITORY
 
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 LOCK = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+
+
+def test_one_version_stands_everywhere() -> None:
+    """While the changelog's newest part is unreleased, it is that of development."""
+    cited, changes = ((REPOSITORY / name).read_text(encoding="utf-8") for name in ("CITATION.cff", "CHANGELOG.md"))
+    (newest, said), *_ = re.findall(r"^## \[(.+?)\]\n+(.*)$", changes, re.MULTILINE)
+    released, version = newest != "Unreleased", Version(PROJECT["version"])
+    assert f"\nversion: {version}\n" in cited
+    assert version.is_devrelease != released
+    assert newest == str(version) if released else said == f"What will be {version.base_version}."
 
 
 def locked() -> dict[str, tuple[Requirement, int]]:

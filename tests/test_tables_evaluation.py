@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.perturbations import Bank
+from regen_lib.core.perturbations import Bank, Threat
 from regen_lib.evaluation.banks import summarise
 from tests.suite import BANKS, LAYERS, NAMES, UNITS, Known, said, share
 
@@ -179,6 +179,15 @@ def test_the_table_of_banks_by_hand(known: Known) -> None:
     assert row.cosine_train == pytest.approx(sum(closest) / 3, rel=1e-5)
     left = [np.linalg.lstsq(known_ones.T.double().numpy(), a.double().numpy(), rcond=None)[1].item() for a in v]  # outside of the span
     assert row.span_train == pytest.approx(sum(1 - r / float(a.double() @ a.double()) for r, a in zip(left, v, strict=True)) / 3, rel=1e-5)
+
+
+def test_a_bank_of_unequal_members_has_their_mean_l2_norm(known: Known) -> None:
+    """Norms 3, 4 and 11 by hand; xi is measured by the largest value."""
+    v = torch.zeros(3, 1, 12, 12)
+    v[0, 0, 0, 0], v[1, 0, 1, 1], v[2, 0, 2, :2] = 3, -4, torch.tensor([60.5**0.5, 60.5**0.5])
+    unequal = Bank(v, Threat(math.inf, 60.0), "uap", "one", known.banks["one", "uap"].network_hash, 0, (0.5, 0.5, 0.5))
+    row = summarise(unequal, known.networks["one"], known.images, said(known.networks["one"], known.images.pixels))
+    assert (row["l2"], row["xi_measured"]) == pytest.approx((6.0, 60.5**0.5))
 
 
 def test_a_bank_without_history_took_one_pass(known: Known) -> None:

@@ -7,12 +7,12 @@ each from its own disjoint part of ``pixels`` (uint8 ``[N, C, H, W]``). It is de
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regen_lib.core import options as declared
 from regen_lib.core.errors import StudyError
 from regen_lib.core.options import Mistake
+from regen_lib.core.registry import found_in
 
 if TYPE_CHECKING:  # params.py asks for the names alone, and should not wait for torch
     from torch import nn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # params.py asks for the names alone, and should not wait for
     from regen_lib.core.images import Images
     from regen_lib.core.perturbations import Bank
 
-ATTACKS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
+ATTACKS = found_in("attacks")
 
 ROW = {"norm": "inf", "target": 0.8, "split": "validation", "start": 0, "options": {}}  # of a bank's row
 

@@ -8,12 +8,12 @@ takes the options of ``training`` in its row of params.yaml.
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
-from pathlib import Path
 from types import ModuleType, NoneType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from regen_lib.core import options as declared
 from regen_lib.core.errors import StudyError
+from regen_lib.core.registry import found_in
 from regen_lib.training.recipe import Recipe
 
 if TYPE_CHECKING:  # schema.py asks for the names alone, and should not wait for torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # schema.py asks for the names alone, and should not wait for
     from regen_lib.defenses._shared.base import Defended, TrainingData
 
 UNITS = ("ours", "hardened")  # the paper's defence, its units as first trained and after iterative training
-RIVALS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py")))
+RIVALS = found_in("defenses")
 DEFENSES = ("undefended", *UNITS, *RIVALS)
 FILLED = ("layers", "shape", "channels", "size")  # options that come from the network and the images
 RUN = ("seed", "name")  # of a training: what the study fills in

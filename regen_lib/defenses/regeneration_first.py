@@ -4,10 +4,11 @@ from torch import nn
 
 from regen_lib.core.options import Amount, Share
 from regen_lib.defenses._shared.regeneration import Regeneration, train
+from regen_lib.regeneration.unit import RATIO, WIDTH
 
 __all__ = ["regeneration_first", "train"]
 
 
-def regeneration_first(network: nn.Module, *, layers: list[str], ratio: Share = 0.5, width: Amount = 1.0) -> Regeneration:
+def regeneration_first(network: nn.Module, *, layers: list[str], ratio: Share = RATIO, width: Amount = WIDTH) -> Regeneration:
     """``network`` with an untrained unit on the first of ``layers``, to be trained towards the labels (Eq. 7)."""
     return Regeneration(network, layers[:1], ratio, width, "labels")

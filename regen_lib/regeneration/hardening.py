@@ -15,8 +15,6 @@ from regen_lib.training.loop import fit
 from regen_lib.training.noise import Noise
 from regen_lib.training.recipe import Recipe
 
-ETA_SCALE = 0.95  # perturbations that fill their bound have nearly equal norms: at 1 a walk of convex combinations would hardly end
-
 
 def harden(
     defended: nn.Module,
@@ -57,5 +55,5 @@ def mixture(members: list[Tensor], bank: Bank, count: int, old_bank_share: float
     old = round(count * old_bank_share)
     made = []
     for part, v, share in (("first", members[0], old), ("added", torch.cat(members[1:]), count - old)):
-        made.append(synthesis.make("paper", v, bank.threat, share, seed=seed, name=f"{name} {part}", eta_scale=ETA_SCALE))
+        made.append(synthesis.make("paper", v, bank.threat, share, seed=seed, name=f"{name} {part}", eta_scale=synthesis.ETA_SCALE))
     return torch.cat(made)

@@ -13,6 +13,9 @@ from regen_lib.core.perturbations import Threat
 from regen_lib.core.seeding import generator
 
 MAX_STEPS = 100_000
+ETA_SCALE = (
+    0.95  # of perturbations that fill their bound, whose norms are nearly equal: at 1 a walk of convex combinations would hardly end
+)
 AT_ONCE = 50  # steps whose draws are made ahead
 TRITON = find_spec("triton") is not None
 

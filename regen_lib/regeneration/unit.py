@@ -16,6 +16,8 @@ from regen_lib.core.wrappers import is_module
 from regen_lib.networks.blocks import initialise
 from regen_lib.regeneration.ranking import top
 
+RATIO, WIDTH = 0.5, 1.0  # of a unit that is not told otherwise: the share of the filters that it regenerates, and D / N
+
 
 class Unit(nn.Module):
     """D_l (Eq. 3): a layer's features ``[N, C, H, W]`` with those of ``channels`` regenerated, ``D_l(x) = x + residual`` there.
@@ -88,8 +90,8 @@ def regenerate(
     network: nn.Module,
     layers: Layers,
     *,
-    ratio: float = 0.5,
-    width: float = 1.0,
+    ratio: float = RATIO,
+    width: float = WIDTH,
     residual: float = 1.0,
     generator: torch.Generator,
 ) -> nn.Module:

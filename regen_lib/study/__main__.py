@@ -156,8 +156,11 @@ def write_report(_options: argparse.Namespace) -> int:
 
 
 def check(_options: argparse.Namespace) -> int:
-    """Check the parameters."""
-    load_params(PARAMS, deep=True)
+    """Check the parameters, and name the rows that come to nothing."""
+    from regen_lib.study.unused import unused
+
+    for line in unused(load_params(PARAMS, deep=True)):
+        print(f"warning: {PARAMS}: {line}", file=sys.stderr)
     return 0
 
 

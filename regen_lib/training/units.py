@@ -12,14 +12,15 @@ from regen_lib.core.perturbations import Bank
 from regen_lib.core.seeding import generator
 from regen_lib.core.surgery import reached
 from regen_lib.regeneration.calibration import calibrate
-from regen_lib.regeneration.synthesis import make
-from regen_lib.regeneration.unit import Layers, regenerate, units
+from regen_lib.regeneration.synthesis import ETA_SCALE, make
+from regen_lib.regeneration.unit import RATIO, WIDTH, Layers, regenerate, units
 from regen_lib.training.loop import fit
 from regen_lib.training.noise import Noise
 from regen_lib.training.objectives import CleanOutputs
 from regen_lib.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=4, rate=0.1, batch=64, schedule="cycle")
+SYNTHETIC, PROBABILITY = 2000, 0.4  # perturbations that units meet in training, and how often an image carries one
 
 
 def train_units(
@@ -29,12 +30,12 @@ def train_units(
     layers: Layers,
     *,
     recipe: Recipe = RECIPE,
-    ratio: Share = 0.5,
-    width: Amount = 2.0,
+    ratio: Share = RATIO,
+    width: Amount = WIDTH,
     residual: float = 0.0,
-    synthetic: Count = 2000,
-    eta_scale: Share = 0.95,
-    probability: Probability = 0.4,
+    synthetic: Count = SYNTHETIC,
+    eta_scale: Share = ETA_SCALE,
+    probability: Probability = PROBABILITY,
     clip: bool = False,
     calibration: Count | None = None,
     seed: int = 0,
@@ -46,9 +47,9 @@ def train_units(
     From the ``bank`` Algorithm 1 makes ``synthetic`` perturbations (float32, so 2,000 of 3 x 224 x 224 take 1.2 GB) that its walks leave
     at ``eta_scale`` times the smallest norm in the bank; perturbations ``[K, C, H, W]`` in pixels are taken as they are. While
     training each image carries one of them with ``probability``. ``ratio``, ``width`` (D / N) and ``residual`` are as in
-    :func:`regen_lib.regeneration.unit.regenerate`; the defaults are this study's: units that start by changing nothing. ``calibration``
-    images measure the scale of the units' channels: needed where nothing divides the pixels. With a folder ``resume`` a training that
-    was killed goes on. ``network`` shares its weights with the result and is as it was afterwards. :class:`StudyError` for layers,
+    :func:`regen_lib.regeneration.unit.regenerate`; at a ``residual`` of 0 units start by changing nothing. ``calibration`` images
+    measure the scale of the units' channels: needed where nothing divides the pixels. With a folder ``resume`` a training that was
+    killed goes on. ``network`` shares its weights with the result and is as it was afterwards. :class:`StudyError` for layers,
     ratios, banks and numbers of images that cannot be used.
     """
     given = {key: value for key, value in locals().items() if key not in ("images", "layers", "seed")}  # which others check better

@@ -21,6 +21,13 @@ MUTATIONS = (
         (f"{CROSS}::test_the_table_of_banks_by_hand",),
     ),
     Mutation(
+        "the l2 norm of a bank is its largest member's",
+        "regen_lib/evaluation/banks.py",
+        "norm(dim=1).mean()",
+        "norm(dim=1).max()",
+        (f"{CROSS}::test_a_bank_of_unequal_members_has_their_mean_l2_norm",),
+    ),
+    Mutation(
         "Table 1 uses one network's bank for all",
         SUITE,
         'rescaled(self.bank(name, "uap"), xi)',

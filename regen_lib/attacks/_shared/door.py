@@ -47,7 +47,7 @@ def attack(*, gradients: bool = True, shared: bool = False) -> Callable[[F], F]:
             grown(bank)
             return replace(bank, gradients=sum(counted) / len(bank))
 
-        vars(checked)["shared"] = shared
+        vars(checked).update(gradients=gradients, shared=shared)
         return cast(F, checked)
 
     return door

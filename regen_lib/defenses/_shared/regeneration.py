@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from regen_lib.core.options import Count, Probability, Share
 from regen_lib.core.seeding import generator
 from regen_lib.defenses._shared.base import Defended, TrainingData
-from regen_lib.regeneration.synthesis import make
+from regen_lib.regeneration.synthesis import ETA_SCALE, make
 from regen_lib.regeneration.unit import regenerate, units
 from regen_lib.training.recipe import Recipe
-from regen_lib.training.units import trained
+from regen_lib.training.units import PROBABILITY, SYNTHETIC, trained
 
 
 class Regeneration(Defended):
@@ -37,9 +37,9 @@ def train(
     *,
     seed: int,
     name: str,  # noqa: ARG001  # drawn by the network's name, as the study's own units are
-    synthetic: Count = 2000,
-    eta_scale: Share = 0.95,
-    probability: Probability = 0.4,
+    synthetic: Count = SYNTHETIC,
+    eta_scale: Share = ETA_SCALE,
+    probability: Probability = PROBABILITY,
 ) -> list[float]:
     """Train the units on ``synthetic`` perturbations of Algorithm 1; the loss after each epoch.
 

@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+from regen_lib.core.registry import PACKAGE, found_in
 from regen_lib.study.report.names import ATTACK_TITLES, DEFENSE_TITLES
 
 KINDS = {"attacks": ATTACK_TITLES, "defenses": DEFENSE_TITLES}
@@ -11,8 +12,9 @@ KINDS = {"attacks": ATTACK_TITLES, "defenses": DEFENSE_TITLES}
 def block(kind: str) -> str:
     """A row for every file of ``regen_lib/attacks`` or ``regen_lib/defenses``: its title in tables and figures, and its first line."""
     lines = ["| name | what it is |", "|---|---|"]
-    for path in sorted((Path(__file__).parents[2] / kind).glob("[!_]*.py")):
+    for name in found_in(kind):
+        path = Path(PACKAGE, kind, f"{name}.py")
         first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
-        title = KINDS[kind][path.stem].removesuffix(" (untrained)")
+        title = KINDS[kind][name].removesuffix(" (untrained)")
         lines.append(f"| [{title}](../regen_lib/{kind}/{path.name}) | {first} |")
     return "\n".join(lines)

@@ -24,7 +24,7 @@ STUDY = {"what": "the report", "package": "the study's packages", "extra": "stud
 
 
 def collect(folder: Path, lock: Path) -> pd.DataFrame:
-    """One row a stage (and network) of ``dvc.lock``: CPU seconds, peak memory, machine.
+    """One row per stage (and network) of ``dvc.lock``: CPU seconds, peak memory, machine.
 
     :class:`StudyError` where nothing has run, or a file is damaged.
     """

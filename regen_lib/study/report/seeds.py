@@ -24,7 +24,7 @@ NOT_RUN = "Not run yet with other seeds: `make seeds`."
 
 
 def gather(folders: Sequence[Path]) -> pd.DataFrame:
-    """One row a seed, network and defence with the :data:`MEASURES`, of the studies in ``folders``.
+    """One row per seed, network and defence with the :data:`MEASURES`, of the studies in ``folders``.
 
     The first folder's metrics/seeds.csv, gathered before, adds the seeds that no other folder has: a seed may run on another day.
     :class:`StudyError` where a study has no comparison yet, two have one seed, or one is another study.
