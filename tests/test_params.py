@@ -204,7 +204,7 @@ def test_a_notebook_gets_exactly_its_parameters(tmp_path: Path, monkeypatch: pyt
             Stage("n", "here", "part", (setting,)).values(PARAMS)
     two = notebook(tmp_path / "m.ipynb", "root = '..'", "x = 1")
     two.write_text(two.read_text().replace('"parameters"', '"other"'))
-    with pytest.raises(StudyError, match="tag exactly one"):
+    with pytest.raises(StudyError, match="give exactly one that tag"):
         notebook_parameters(two)
 
 
