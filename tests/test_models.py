@@ -31,7 +31,7 @@ NETWORKS = ("vgg16", "caffenet")
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a lock and tables: restoration of jpeg .8 and .6, of units .9."""
-    outs = [
+    outs: list[Any] = [
         {"path": path, "md5": f"{number:032x}" + (".dir" if files else ""), "size": 12345, **({"nfiles": files} if files else {})}
         for number, (path, files) in enumerate(OUTPUTS.items())
     ]

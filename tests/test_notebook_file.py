@@ -26,7 +26,7 @@ def test_what_is_no_notebook_is_named(tmp_path: Path, content: str) -> None:
     (path := tmp_path / "n.ipynb").write_text(content, encoding="utf-8")
     for read in (notebook_parameters, code_cells):
         with pytest.raises(StudyError, match=r"n\.ipynb is damaged, or no notebook: take git's"):
-            read(path)  # type: ignore[operator]
+            read(path)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.study.params import load_params
 from regen_lib.study.reading import read_yaml
 from regen_lib.study.schema import Params
-from tests.faults.parameter_values import BANK, SET, TABLE, TABLES
+from tests.faults.parameter_values import BANK, SET, SIZES, TABLE, TABLES
 from tests.faults.parameters import Mutation, at, mutations, put
 from tests.repository import REPOSITORY
 
@@ -54,6 +54,7 @@ def test_a_mistake_is_refused_in_a_few_words(tmp_path: Path, kind: str) -> None:
             said = refusal(path)
             assert time.process_time() - begun < SECONDS, mutation.name
             assert said, f"passed: {mutation.name}"
+            assert mutation.named(said), f"{mutation.name}: {said}"
             if mutation.single:
                 assert len(said.splitlines()) <= 2, f"{mutation.name}: {said}"
                 assert len(said) < LONGEST, f"{mutation.name}: {said}"
@@ -84,6 +85,24 @@ def test_what_tables_could_not_show_is_one_mistake(tmp_path: Path, key: str) -> 
         assert len(said) < LONGEST, said
 
 
+@pytest.mark.parametrize("key", SIZES)
+def test_no_size_is_beyond_all_machines(tmp_path: Path, key: str) -> None:
+    """And the check says so at once: it builds no network of a million blocks."""
+    for value in SIZES[key]:
+        begun = time.process_time()
+        said = refusal(write(tmp_path, Mutation("fact", key, put(at(key), value))))
+        assert Mutation("fact", key, str, key=key).named(said), f"{str(value)[:50]}: {said}"
+        assert time.process_time() - begun < SECONDS
+
+
+def test_a_layer_that_is_spelled_wrongly_is_the_mistake(tmp_path: Path) -> None:
+    """Not the layer of an example, which was right."""
+    units = ["conv1_l", "conv1_2", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
+    for given in (units, dict.fromkeys(units, 8)):
+        (line,) = refusal(write(tmp_path, Mutation("fact", "", put(at("units.vgg16"), given)))).splitlines()[1:]
+        assert line.startswith("  units.vgg16: is not in the network: choose from conv1_1, ")
+
+
 HARDENING = {"attack": "spgd", "split": "train", "count": 2, "images": 200, "passes": 1, "batch": 50, "step": 0.1}
 REAL = {"one": TABLE, "another": TABLE}
 
@@ -94,6 +113,13 @@ REAL = {"one": TABLE, "another": TABLE}
         ("ablation.choices.he.recipe", {"images": 60_000}, "ablation.choices.he.recipe.images: train has 50000 images: ask for at most"),
         ("ablation.choices.he.images", 500, "ablation.choices.he.images: its recipe takes 3000: give as many, or it fewer (found 500)"),
         ("ablation.variants.twin", SET, "ablation.variants.twin: is the same point of Fig. S2 as units6: move one of them to"),
+        ("masking.layers", 7, "masking.layers: units names at most 6 layers of a network: give no more (found 7)"),
+        ("uaps.classes", 11, "uaps.classes: the network has 10: give no more (found 11)"),
+        (
+            "networks.googlenet.options",
+            {"modules": ["3a", "3a"]},
+            "networks.googlenet.options: cannot be built for images of (1, 28, 28): mod",
+        ),
         ("examples.layer", "conv5_3", "examples.layer: has no unit to be shown: choose from conv1_1, conv1_2, conv2_1, conv3_1, conv4_1,"),
         ("ablation.variants.ours", SET, "ablation.variants.ours: the study has a defence of that name: rename these units (found 'ours')"),
         ("ablation.choices.undefended", SET, "ablation.choices.undefended: the study has a defence of that name: rename these units"),
