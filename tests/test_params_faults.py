@@ -96,9 +96,9 @@ def test_no_size_is_beyond_all_machines(tmp_path: Path, key: str) -> None:
 
 
 def test_a_layer_that_is_spelled_wrongly_is_the_mistake(tmp_path: Path) -> None:
-    """Not the layer of an example, which was right."""
+    """Not the layer of an example, which was right, nor how many units there are."""
     units = ["conv1_l", "conv1_2", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
-    for given in (units, dict.fromkeys(units, 8)):
+    for given in (units, dict.fromkeys(units, 8), units[:1]):
         (line,) = refusal(write(tmp_path, Mutation("fact", "", put(at("units.vgg16"), given)))).splitlines()[1:]
         assert line.startswith("  units.vgg16: is not in the network: choose from conv1_1, ")
 

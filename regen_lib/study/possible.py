@@ -94,13 +94,14 @@ def networks(params: Params, shape: tuple[int, int, int]) -> Iterator[Mistake]:
 
 
 def placed(params: Params, built: Mapping[str, nn.Module | str | None]) -> Iterator[Mistake]:
-    """Layers that get units, and, where these are there, the one that is shown with its unit."""
+    """Layers that get units, and, where the networks have them all, what is said of their number and of the one that is shown."""
     wrong = {
         name: [m for layer in layers for m in convolution(f"units.{name}", layer, built[name])] for name, layers in params["units"].items()
     }
     for found in wrong.values():
         yield from found
-    if not wrong[params["examples"]["network"]]:
+    if not any(wrong.values()):
+        yield from references.placed(params)
         yield from references.pictured(params)
     for key in ("variants", "choices"):
         for name, row in params["ablation"][key].items():

@@ -37,7 +37,6 @@ def mistakes(params: Params) -> Iterator[Mistake]:
     yield from apart(params)
     yield from defenses(params)
     yield from variants(params)
-    yield from placed(params)
     yield from swept(params)
 
 
@@ -255,7 +254,7 @@ def variants(params: Params) -> Iterator[Mistake]:
 
 
 def placed(params: Params) -> Iterator[Mistake]:
-    """Of where units can be: more than there are layers for would be counted, and not be there."""
+    """Of where units can be: more than there are layers for would be counted, and not be there. To be asked as :func:`pictured` is."""
     studied, ablated = params["study"]["networks"], [params["ablation"]["network"]]
     for section, key, networks in (("training", "variants", studied), ("ablation", "variants", ablated), ("ablation", "choices", ablated)):
         for name, row in params[section][key].items():

@@ -25,7 +25,7 @@ MUTATIONS = (
     Mutation(
         "a layer that is shown is asked for before all layers are known",
         POSSIBLE,
-        'if not wrong[params["examples"]["network"]]:',
+        "if not any(wrong.values()):",
         "if True:",
         ("tests/test_params_faults.py::test_a_layer_that_is_spelled_wrongly_is_the_mistake",),
     ),
