@@ -12,7 +12,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.study.params import load_params
 from regen_lib.study.reading import read_yaml
 from regen_lib.study.schema import Params
-from tests.faults.parameter_values import BANK, SET, SIZES, TABLE, TABLES
+from tests.faults.parameter_values import BANK, SET, TABLE, TABLES
 from tests.faults.parameters import Mutation, at, mutations, put
 from tests.repository import REPOSITORY
 
@@ -83,24 +83,6 @@ def test_what_tables_could_not_show_is_one_mistake(tmp_path: Path, key: str) -> 
         said = refusal(write(tmp_path, Mutation("fact", key, put(at(key), value))))
         assert len(said.splitlines()) == 2, f"{value}: {said}"
         assert len(said) < LONGEST, said
-
-
-@pytest.mark.parametrize("key", SIZES)
-def test_no_size_is_beyond_all_machines(tmp_path: Path, key: str) -> None:
-    """And the check says so at once: it builds no network of a million blocks."""
-    for value in SIZES[key]:
-        begun = time.process_time()
-        said = refusal(write(tmp_path, Mutation("fact", key, put(at(key), value))))
-        assert Mutation("fact", key, str, key=key).named(said), f"{str(value)[:50]}: {said}"
-        assert time.process_time() - begun < SECONDS
-
-
-def test_a_layer_that_is_spelled_wrongly_is_the_mistake(tmp_path: Path) -> None:
-    """Not the layer of an example, which was right, nor how many units there are."""
-    units = ["conv1_l", "conv1_2", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
-    for given in (units, dict.fromkeys(units, 8), units[:1]):
-        (line,) = refusal(write(tmp_path, Mutation("fact", "", put(at("units.vgg16"), given)))).splitlines()[1:]
-        assert line.startswith("  units.vgg16: is not in the network: choose from conv1_1, ")
 
 
 HARDENING = {"attack": "spgd", "split": "train", "count": 2, "images": 200, "passes": 1, "batch": 50, "step": 0.1}

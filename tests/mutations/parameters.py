@@ -27,7 +27,7 @@ MUTATIONS = (
         POSSIBLE,
         "if not any(wrong.values()):",
         "if True:",
-        ("tests/test_params_faults.py::test_a_layer_that_is_spelled_wrongly_is_the_mistake",),
+        ("tests/test_params_sizes.py::test_a_layer_that_is_spelled_wrongly_is_the_mistake",),
     ),
     Mutation(
         "options may say anything for truth",
