@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -152,6 +153,24 @@ def test_make_takes_the_images_it_is_told(network: nn.Module, images: Images) ->
     assert torch.equal(bank.perturbations, direct.perturbations)
     with pytest.raises(StudyError, match="64 images asked for, 48"):
         make(network, {"validation": images}, {**spec, "images": 56, "options": {}}, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("attack", "options", "said"),
+    [
+        ("spgd", {"truth": "no"}, "spgd: options.truth is 'no': give true or false"),
+        ("sga", {"truth": True}, "sga: options.truth is True: sga has no such option: remove it"),
+        ("spgd", {"pases": 1}, "spgd: options.pases is 1: spgd has no such option: choose from passes, "),
+        ("gd_uap", {"prior": "all"}, "gd_uap: options.prior is 'all': give one of "),
+    ],
+)
+def test_make_names_an_option_that_the_attack_does_not_take(
+    network: nn.Module, images: Images, attack: str, options: dict[str, Any], said: str
+) -> None:
+    spec = {"attack": attack, "xi": 25, "count": 1, "images": 16, "options": options}
+    with pytest.raises(StudyError) as caught:
+        make(network, {"validation": images}, spec, seed=0)
+    assert str(caught.value).startswith(said)
 
 
 def test_unknown_attack_and_too_few_images(network: nn.Module, images: Images) -> None:

@@ -90,7 +90,7 @@ def test_a_processor_is_named_with_its_vectors(info: str | None, name: str, monk
 
 def test_the_readmes_minutes_with_and_without_the_rivals(tmp_path: Path) -> None:
     rows = [("units", 60.0), ("units", 120.0), ("rivals", 30.0), ("white_box_rivals", 90.0), ("comparison", 240.0), ("white_box", 30.0)]
-    table = pd.DataFrame(rows, columns=["stage", "cpu_seconds"]).assign(peak_mb=1500.0, machine="a processor")
+    table = pd.DataFrame(rows, columns=["stage", "cpu_seconds"]).assign(network="", peak_mb=1500.0, machine="a processor")
     table.to_csv(tmp_path / "minutes.csv", index=False)
     text = costs.minutes(tmp_path)
     assert "comparison 240 · units 180 · white_box_rivals 90" in text

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from regen_lib.study.pack.cards import KINDS
-from regen_lib.study.report.models import models, outputs
+from regen_lib.study.report.models import models, trained
 from regen_lib.study.report.studies import folders
+from tests.locks import entry
 from tests.repository import REPOSITORY
 
 OUTPUTS = {
@@ -30,11 +31,10 @@ NETWORKS = ("vgg16", "caffenet")
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a lock and tables: restoration of jpeg .8 and .6, of units .9."""
-    outs = [
+    outs: list[Any] = [
         {"path": path, "md5": f"{number:032x}" + (".dir" if files else ""), "size": 12345, **({"nfiles": files} if files else {})}
         for number, (path, files) in enumerate(OUTPUTS.items())
     ]
-    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"all": {"outs": outs}, "none": {"cmd": "true"}}}))
     (tmp_path / "params.yaml").write_text("")
     banks = {"uaps": ("uap", "train"), "strengths": (), "gd_uap": ("gd_uap_none",)}
     rows: dict[str, Any] = {stage: {"banks": {name: {} for name in names}} for stage, names in banks.items()}
@@ -52,6 +52,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     frame = pd.DataFrame(made, columns=["bank", "network", "fooling_unseen"])
     frame[:3].to_csv(tmp_path / "metrics/banks.csv", index=False)
     frame[2:].to_csv(tmp_path / "metrics/unseen.csv", index=False)
+    outs += [entry(tmp_path, tmp_path / f"metrics/{name}.csv") for name in ("defenses", "table6_defenses")]
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"all": {"outs": outs}, "none": {"cmd": "true"}}}))
     return tmp_path
 
 
@@ -83,6 +85,6 @@ def test_a_study_that_has_not_run_has_no_cards(tmp_path: Path) -> None:
 def test_every_output_of_the_committed_studies_has_a_card(name: str) -> None:
     folder = folders(REPOSITORY)[name]
     table = models(name, folder)
-    assert len(table) == len(list(outputs(folder / "dvc.lock"))) > 0
+    assert len(table) == len(list(trained(folder / "dvc.lock"))) > 0
     assert table.what.notna().all()
     assert table[table.kind == "units"].unseen.notna().any()

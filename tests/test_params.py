@@ -76,7 +76,7 @@ def test_profiles_make_studies(tmp_path: Path, profile: Path) -> None:
         ("unseen.sga", 3, r"unseen\.sga is 3: expected keys with values"),
         ("training.recipe.optimizer", "lion", r"'sgd' or 'adamw'"),
         ("threats.inf.norm", 1, r"threats\.inf\.norm: give inf or 2 \(found 1\)"),
-        ("threats.inf.xi", 0, r"threats\.inf\.xi: give a number above 0 and at most 255 \(found 0\)"),
+        ("threats.inf.xi", 0, r"threats\.inf\.xi: give a number, 1e-06 or more and at most 255 \(found 0\)"),
         ("uaps.banks.train.attack", "fgsm", r"attack 'fgsm' is unknown: choose one of"),
         ("uaps.banks.train.split", "test", r"'train' or 'validation'"),
         ("synthesis.method", "mixup", r"'paper' or 'diverse'"),
@@ -204,7 +204,7 @@ def test_a_notebook_gets_exactly_its_parameters(tmp_path: Path, monkeypatch: pyt
             Stage("n", "here", "part", (setting,)).values(PARAMS)
     two = notebook(tmp_path / "m.ipynb", "root = '..'", "x = 1")
     two.write_text(two.read_text().replace('"parameters"', '"other"'))
-    with pytest.raises(StudyError, match="tag exactly one"):
+    with pytest.raises(StudyError, match="give exactly one that tag"):
         notebook_parameters(two)
 
 

@@ -54,6 +54,7 @@ def test_a_mistake_is_refused_in_a_few_words(tmp_path: Path, kind: str) -> None:
             said = refusal(path)
             assert time.process_time() - begun < SECONDS, mutation.name
             assert said, f"passed: {mutation.name}"
+            assert mutation.named(said), f"{mutation.name}: {said}"
             if mutation.single:
                 assert len(said.splitlines()) <= 2, f"{mutation.name}: {said}"
                 assert len(said) < LONGEST, f"{mutation.name}: {said}"
@@ -94,6 +95,13 @@ REAL = {"one": TABLE, "another": TABLE}
         ("ablation.choices.he.recipe", {"images": 60_000}, "ablation.choices.he.recipe.images: train has 50000 images: ask for at most"),
         ("ablation.choices.he.images", 500, "ablation.choices.he.images: its recipe takes 3000: give as many, or it fewer (found 500)"),
         ("ablation.variants.twin", SET, "ablation.variants.twin: is the same point of Fig. S2 as units6: move one of them to"),
+        ("masking.layers", 7, "masking.layers: units names at most 6 layers of a network: give no more (found 7)"),
+        ("uaps.classes", 11, "uaps.classes: the network has 10: give no more (found 11)"),
+        (
+            "networks.googlenet.options",
+            {"modules": ["3a", "3a"]},
+            "networks.googlenet.options: cannot be built for images of (1, 28, 28): mod",
+        ),
         ("examples.layer", "conv5_3", "examples.layer: has no unit to be shown: choose from conv1_1, conv1_2, conv2_1, conv3_1, conv4_1,"),
         ("ablation.variants.ours", SET, "ablation.variants.ours: the study has a defence of that name: rename these units (found 'ours')"),
         ("ablation.choices.undefended", SET, "ablation.choices.undefended: the study has a defence of that name: rename these units"),

@@ -166,7 +166,9 @@ def test_each_page_gets_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_cost_in_a_line(tmp_path: Path) -> None:
     assert costs.cost(tmp_path).startswith("Not measured yet")
-    table = pd.DataFrame({"stage": ["a", "b"], "cpu_seconds": [90.0, 150.0], "peak_mb": [1500.0, 700.0], "machine": "a processor"})
+    table = pd.DataFrame(
+        {"stage": ["a", "b"], "cpu_seconds": [90.0, 150.0], "peak_mb": [1500.0, 700.0], "network": "", "machine": "a processor"}
+    )
     table.to_csv(tmp_path / "minutes.csv", index=False)
     assert costs.cost(tmp_path) == "`make repro` took 4 CPU-minutes on a processor, and a stage at most 1.5 GB of memory."
 

@@ -10,6 +10,7 @@ from regen_lib.core.errors import StudyError
 from regen_lib.study.folder import prepare
 from regen_lib.study.params import load_params
 from regen_lib.study.report import seeds
+from tests.locks import lock
 from tests.repository import REPOSITORY
 
 RESTORED = {0: {"ours": (0.90, 0.80), "prn": (0.95, 0.70)}, 1: {"ours": (0.92, 0.84), "prn": (0.93, 0.90)}}  # by seed: on a, on b
@@ -29,6 +30,7 @@ def study(folder: Path, seed: int, *, networks: tuple[str, ...] = ("caffenet", "
     table = pd.DataFrame(rows)
     table.to_csv(folder / "metrics/defenses.csv", index=False)
     table[table.attack == "nag"].assign(attack="spgd", accuracy=0.5).to_csv(folder / "metrics/table6_defenses.csv", index=False)
+    lock(folder, [folder / "metrics/defenses.csv", folder / "metrics/table6_defenses.csv"])
     return folder
 
 
@@ -103,6 +105,19 @@ def test_seeds_that_cannot_be_gathered(tmp_path: Path) -> None:
     (tmp_path / "0/metrics/defenses.csv").unlink()
     with pytest.raises(StudyError, match="lacks defenses: run the stage `comparison` there first"):
         seeds.gather([first])
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+@pytest.mark.parametrize("whole_rows", [False, True])
+def test_a_cut_table_is_not_gathered(tmp_path: Path, kept: float, whole_rows: bool) -> None:
+    """In the middle of a row, or after one: the table of seeds would lack networks, and nothing would say so."""
+    folders = [study(tmp_path / "0", 0), study(tmp_path / "1", 1)]
+    path = tmp_path / "1/metrics/defenses.csv"
+    text = path.read_text()
+    cut = text[: int(kept * len(text))]
+    path.write_text(cut.rpartition("\n")[0] + "\n" if whole_rows else cut)
+    with pytest.raises(StudyError, match=r"1/metrics/defenses\.csv is (cut|not as dvc\.lock)"):
+        seeds.gather(folders)
 
 
 def test_a_folder_with_another_seed(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_makers_are_those_of_the_pipeline() -> None:
     assert named.items() <= notebooks.items()
     making = {name.partition("@")[0] for name, (command, _) in dependencies().items() if "regen_lib.study run" in command}
     assert making - set(named) == {
-        "filter_norms", "noise_masking", "evaluation", "choices", "generalization", "examples", "secondary", "comparison",
+        "filter_norms", "noise_masking", "choices", "generalization", "examples", "secondary", "comparison",
         *(making & {"real_images"}),
     }  # fmt: skip
 

@@ -38,15 +38,12 @@ def mistakes(spec: Mapping[str, Any], classes: int) -> Iterator[Mistake]:
 
     ``classes`` is how many the network tells apart.
     """
-    attack, options, count, images = find(spec["attack"]), dict(spec["options"]), spec["count"], spec["images"]
-    truth = options.pop("truth", False)
-    if not isinstance(truth, bool) or (truth and "labels" not in declared.options(attack)):
-        has = "give true or false" if "labels" in declared.options(attack) else f"{spec['attack']} has no such option: remove it"
-        yield Mistake("options.truth", truth, has)
-    for key, value, why in declared.mistakes(attack, options, ("seed", "count", "labels")):
-        yield Mistake(f"options.{key}", value, why)
+    attack, options, count, images = find(spec["attack"]), spec["options"], spec["count"], spec["images"]
+    yield from unfit(attack, options)
     if isinstance(towards := options.get("towards"), int) and towards >= classes:
         yield Mistake("options.towards", towards, f"the network has the classes 0 to {classes - 1}: choose one of them")
+    if isinstance(likely := options.get("classes"), int) and likely > classes:
+        yield Mistake("options.classes", likely, f"the network has {classes}: give no more")
     drawn_for_each = spec.get("each") or 0
     if drawn_for_each > images:
         yield Mistake("each", drawn_for_each, f"there are {images} images to draw from: give more images, or a smaller number")
@@ -55,6 +52,17 @@ def mistakes(spec: Mapping[str, Any], classes: int) -> Iterator[Mistake]:
     each = total if vars(attack)["shared"] else total // count
     if isinstance(batch := options.get("batch"), int) and batch > each > 0:
         yield Mistake("options.batch", batch, f"each perturbation has {each} images: give more images, or a batch of at most {each}")
+
+
+def unfit(attack: "Callable[..., Bank]", given: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What is wrong with the ``options`` of a bank's row by the signature of its attack alone."""
+    options = dict(given)
+    truth = options.pop("truth", False)
+    if not isinstance(truth, bool) or (truth and "labels" not in declared.options(attack)):
+        has = "give true or false" if "labels" in declared.options(attack) else f"{attack.__name__} has no such option: remove it"
+        yield Mistake("options.truth", truth, has)
+    for key, value, why in declared.mistakes(attack, options, ("seed", "count", "labels")):
+        yield Mistake(f"options.{key}", value, why)
 
 
 def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str, Any], *, seed: int, name: str = "") -> "Bank":
@@ -69,6 +77,8 @@ def make(network: "nn.Module", splits: "Mapping[str, Images]", spec: Mapping[str
     from regen_lib.core.progress import about
 
     spec = {**ROW, **spec}
+    for key, value, why in unfit(find(spec["attack"]), spec["options"]):
+        raise StudyError(f"{spec['attack']}: {key} {why}" if value is ... else f"{spec['attack']}: {key} is {declared.shown(value)}: {why}")
     start, stop = spec["start"], spec["start"] + spec["images"]
     found, options = splits[spec["split"]].first(stop), dict(spec["options"])
     images = Images(found.pixels[start:], found.labels[start:])

@@ -23,6 +23,8 @@ Amount = Annotated[float, Gt(0)]
 Pixels = Annotated[float, Gt(0), Le(255)]  # an amount of 0-255
 Share = Annotated[float, Gt(0), Le(1)]
 Probability = Annotated[float, Ge(0), Le(1)]
+Width = Annotated[float, Gt(0), Le(100)]  # times as many channels: the widest residual networks have some ten times
+Size = Annotated[int, Ge(1), Le(100_000)]  # channels of a layer, classes: published networks have up to some 20,000
 
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
 LISTS = (tuple, list, Sequence)

@@ -5,6 +5,8 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from regen_lib.core.errors import StudyError
+
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -23,10 +25,18 @@ def hashes(modules: set[str]) -> dict[str, str]:
 @cache
 def read(file: Path) -> tuple[str, tuple[str, ...]]:
     """The hash of a module's code, with the data that lie beside it under its name (paper.csv), and what it imports."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = parsed(file)
     needs = tuple(sorted(imports(tree)))
     beside = sorted(path for path in file.parent.glob(f"{file.stem}.*") if path.suffix != ".py" and path.is_file())
     return digest("\n".join([plain(tree), *(path.read_text(encoding="utf-8") for path in beside)])), needs
+
+
+def parsed(file: Path) -> ast.Module:
+    """A module's syntax tree; :class:`StudyError` where it has none."""
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError) as error:  # the second: no UTF-8
+        raise StudyError(f"{file} is no Python in UTF-8 ({error}): mend it, or take git's") from error
 
 
 @cache

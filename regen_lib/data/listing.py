@@ -124,7 +124,7 @@ def class_list(path: Path) -> list[tuple[str, str]]:
         if isinstance(found, dict):
             found = [found[str(label)] for label in range(len(found))]
         pairs = [(folder, name) for folder, name in found]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise StudyError(
             f"{path} is no list of classes ({error}): JSON pairs of folder and name, in the network's order, are needed"
         ) from error

@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # rows.py asks for the names alone, and should not wait for t
 
     from regen_lib.networks.blocks import Task
 
-NETWORKS = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if f"\ndef {path.stem}(" in path.read_text("utf-8")))
+NETWORKS = tuple(
+    sorted(path.stem for path in Path(__file__).parent.glob("*.py") if f"\ndef {path.stem}(" in path.read_text("utf-8", "replace"))
+)
 
 
 def builder(name: str) -> "Callable[..., nn.Module]":

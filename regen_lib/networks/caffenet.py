@@ -4,17 +4,17 @@ from collections import OrderedDict
 
 from torch import nn
 
-from regen_lib.core.options import Amount, Count, Natural
+from regen_lib.core.options import Count, Natural, Size, Width
 from regen_lib.networks.blocks import Dropout, LocalResponseNorm, Normalize, Task, flat_features, fully_connected, scaled
 
 
 def caffenet(
     task: Task,
     *,
-    width: Amount = 1.0,
+    width: Width = 1.0,
     stem: tuple[Count, Count] = (11, 4),
     padding: Natural = 0,
-    hidden: Count = 4096,
+    hidden: Size = 4096,
     dropout: Dropout = 0.5,
 ) -> nn.Sequential:
     """Build CaffeNet: ``[N, C, H, W]`` pixels to ``[N, classes]`` logits.

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from regen_lib.core.options import Amount, Count
+from regen_lib.core.errors import StudyError
+from regen_lib.core.options import Count, Width
 from regen_lib.networks.blocks import Dropout, LocalResponseNorm, Normalize, Task, scaled
 
 # name: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
@@ -67,7 +68,7 @@ class Inception(nn.Module):
 def googlenet(
     task: Task,
     *,
-    width: Amount = 1.0,
+    width: Width = 1.0,
     stem: tuple[Count, Count] = (7, 2),
     modules: tuple[Module, ...] = tuple(MODULES),
     dropout: Dropout = 0.4,
@@ -81,6 +82,8 @@ def googlenet(
     after conv1, ``modules`` lists the inception modules. The defaults are the published network; ``torchvision`` is the form
     that torchvision has weights for, with batch normalisation and 3x3 convolutions in the "5x5" branches.
     """
+    if twice := [name for name in MODULES if modules.count(name) > 1]:
+        raise StudyError(f"modules name {', '.join(twice)} twice: name each once")
     form = Form(True, 1e-3, 3) if torchvision else Form(batch_norm)
     c1, c2 = scaled(64, width), scaled(192, width)
     layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(task.mean, task.std))

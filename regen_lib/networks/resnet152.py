@@ -1,13 +1,16 @@
 """ResNet-152, pre-activation (He et al. 2016, "v2"): the form the authors defend; and the first form, for torchvision's weights."""
 
 from collections import OrderedDict
+from typing import Annotated
 
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from regen_lib.core.options import Amount, Count
+from regen_lib.core.options import Count, Width
 from regen_lib.networks.blocks import Normalize, Task, scaled
 
 EXPANSION = 4
+Depth = Annotated[int, Ge(1), Le(100)]  # blocks of a stage: ResNet-152 has up to 36, and each takes time to build
 
 
 class Bottleneck(nn.Module):
@@ -59,10 +62,10 @@ class PostBottleneck(nn.Module):
 def resnet152(
     task: Task,
     *,
-    width: Amount = 1.0,
+    width: Width = 1.0,
     stem: tuple[Count, Count] = (7, 2),
     stem_pool: bool = True,
-    depths: tuple[Count, Count, Count, Count] = (3, 8, 36, 3),
+    depths: tuple[Depth, Depth, Depth, Depth] = (3, 8, 36, 3),
     pre_activation: bool = True,
 ) -> nn.Sequential:
     """Build ResNet-152: ``[N, C, H, W]`` pixels to ``[N, classes]`` logits.

@@ -4,14 +4,14 @@ from collections import OrderedDict
 
 from torch import nn
 
-from regen_lib.core.options import Amount, Count
+from regen_lib.core.options import Count, Size, Width
 from regen_lib.networks.blocks import Dropout, Normalize, Task, conv_bn_relu, flat_features, fully_connected, scaled
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # (channels, convolutions), a 2x2 pooling after each
 
 
 def vgg16(
-    task: Task, *, width: Amount = 1.0, stem: Count = 1, hidden: Count | None = 4096, dropout: Dropout = 0.5, batch_norm: bool = False
+    task: Task, *, width: Width = 1.0, stem: Count = 1, hidden: Size | None = 4096, dropout: Dropout = 0.5, batch_norm: bool = False
 ) -> nn.Sequential:
     """Build VGG-16: ``[N, C, H, W]`` pixels to ``[N, classes]`` logits.
 

@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (StudyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except SyntaxError as error:  # of a module that is first needed there, or half merged
+        print(f"error: {error.filename}, line {error.lineno}, is no Python ({error.msg}): mend it, or take git's", file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:  # wherever the study's packages are first needed
         if (error.name or "").startswith("regen_lib"):
             raise

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from dvc.repo import Repo
 
 from regen_lib.attacks import ATTACKS
 from regen_lib.core.source import digest, hashes, imports, plain
 from regen_lib.defenses import RIVALS
 from regen_lib.networks import NETWORKS
+from regen_lib.study.notebook_file import read_notebook
 from regen_lib.study.stage import CODE, Stage, parsed, replace
 
 REPORT = "regen_lib.study.report.readme"  # what `python -m regen_lib.study report` runs
@@ -63,7 +63,7 @@ def stamp(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
 def code_cells(path: Path) -> list[ast.Module | str]:
     """The code cells of a notebook but the one of its parameters: as syntax trees, or as text where they are not plain Python."""
     found: list[ast.Module | str] = []
-    for cell in nbformat.read(path, as_version=4).cells:  # type: ignore[no-untyped-call]
+    for cell in read_notebook(path).cells:
         if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
             try:
                 found.append(ast.parse(cell.source))

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from regen_lib.core.errors import StudyError
-from regen_lib.core.options import Amount, Pixels, described, fits
-from regen_lib.study.rows import BANK_KEYS
+from regen_lib.core.options import described, fits
+from regen_lib.study.rows import BANK_KEYS, XI, Amount
 
 GROUPS = ("uaps", "strengths", "secondary.white_box", "secondary.fig6")  # sections that are groups of banks, beside those of ``unseen``
 ROWS: dict[str, dict[str, Any]] = {
@@ -93,7 +93,7 @@ def check_threat(name: str, row: Any) -> None:
         raise StudyError(f"threats.{name}.{key} is unknown or missing: give norm and xi, and nothing else")
     if found["norm"] != "inf" and not fits(found["norm"], Literal[2]):
         raise StudyError(f"threats.{name}.norm: give inf or 2 (found {short(found['norm'])})")
-    if not fits(found["xi"], kind := Pixels if found["norm"] == "inf" else Amount):
+    if not fits(found["xi"], kind := XI[found["norm"]]):
         raise StudyError(f"threats.{name}.xi: give {described(kind)} (found {short(found['xi'])})")
 
 

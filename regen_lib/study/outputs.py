@@ -22,6 +22,7 @@ from PIL import Image
 from regen_lib.core.errors import StudyError
 from regen_lib.core.replacing import replace_bytes
 from regen_lib.core.source import plain
+from regen_lib.study.notebook_file import read_notebook
 from regen_lib.study.stage import replace
 
 KEY = "regen_lib"  # of a notebook's metadata
@@ -43,7 +44,7 @@ def write_outputs(notebooks: Path, executed: Path, study: str) -> None:
         raise StudyError(f"{executed} is missing: `make repro` makes it, or give another folder with --executed")
     made, shown = {}, set[str]()
     for path in sorted(notebooks.glob("*.ipynb")):
-        notebook = read(path, "take git's")
+        notebook = read_notebook(path)
         about = notebook.metadata.get(KEY, {})
         shown.add(about.get("study", ""))
         if about.get("study") == study:
@@ -54,14 +55,6 @@ def write_outputs(notebooks: Path, executed: Path, study: str) -> None:
         raise StudyError(f"{notebooks}: none shows the study {study!r}: run it in the folder of one that they name ({known})")
     for path, text in made.items():
         replace(path, text)
-
-
-def read(path: Path, remedy: str) -> Any:
-    """A notebook; :class:`StudyError` with the remedy where it is none."""
-    try:
-        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    except (ValueError, AttributeError, KeyError, nbformat.ValidationError) as error:
-        raise StudyError(f"{path} is damaged, or no notebook: {remedy}") from error
 
 
 def write_picture(root: Path, study: str) -> None:
@@ -84,7 +77,7 @@ def run_cells(path: Path, notebook: Any, source: Path) -> list[Any]:
     """The executed code cells at ``source``, one for each code cell of ``notebook``."""
     if not source.is_file():
         raise StudyError(f"{source} is missing: `make repro` makes it ({path} shows its outputs)")
-    copies = code(read(source, "run the stage again"))
+    copies = code(read_notebook(source, "run the stage again"))
     theirs, ours = ([statements(cell) for cell in cells] for cells in (copies, code(notebook)))
     if theirs != ours:
         first = next((n for n, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1]), min(len(theirs), len(ours)))

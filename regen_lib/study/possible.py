@@ -21,6 +21,7 @@ from regen_lib.data.extent import Extent
 from regen_lib.networks import build, builder
 from regen_lib.networks.blocks import Task
 from regen_lib.networks.task import CLASSES
+from regen_lib.study import references
 from regen_lib.study.filling import GROUPS
 from regen_lib.weights import FORMATS, PUBLISHED
 
@@ -63,15 +64,16 @@ def mistakes(params: Params, folder: Path) -> Iterator[Mistake]:
     yield from crops(params, there.shape)
     if params["training"]["stream"] and source["source"] in extent.PUBLISHED:
         yield Mistake("training.stream", True, f"{source['source']} is no folder of images, which could be streamed: give false")
-    for place, row in banks(params):
-        yield from bank(place, row, params, there)
+    yield from (wrong := [mistake for place, row in banks(params) for mistake in bank(place, row, params, there)])
+    if not wrong:
+        yield from references.targeted(params["comparison"], references.all_banks(params))
     for name, row in params["rivals"].items():
         yield from (Mistake(f"rivals.{name}.{key}", value, why) for key, value, why in defenses.mistakes(name, row))
     yield from towards(params)
 
 
 def networks(params: Params, shape: tuple[int, int, int]) -> Iterator[Mistake]:
-    """Options of networks, and the layers of them that get units or are shown."""
+    """Options of networks, and their layers."""
     built: dict[str, nn.Module | str | None] = {}
     for name, row in params["networks"].items():
         place, recipe = f"networks.{name}", row["recipe"]
@@ -88,9 +90,19 @@ def networks(params: Params, shape: tuple[int, int, int]) -> Iterator[Mistake]:
             built[name] = network(name, json.dumps(row["options"]), shape, recipe.get("classes", CLASSES))
             if isinstance(built[name], str):
                 yield Mistake(f"{place}.options", row["options"], f"cannot be built for images of {shape}: {built[name]}")
-    for name, layers in params["units"].items():
-        for layer in layers:
-            yield from convolution(f"units.{name}", layer, built[name])
+    yield from placed(params, built)
+
+
+def placed(params: Params, built: Mapping[str, nn.Module | str | None]) -> Iterator[Mistake]:
+    """Layers that get units, and, where the networks have them all, what is said of their number and of the one that is shown."""
+    wrong = {
+        name: [m for layer in layers for m in convolution(f"units.{name}", layer, built[name])] for name, layers in params["units"].items()
+    }
+    for found in wrong.values():
+        yield from found
+    if not any(wrong.values()):
+        yield from references.placed(params)
+        yield from references.pictured(params)
     for key in ("variants", "choices"):
         for name, row in params["ablation"][key].items():
             for layer in row.get("layers") or ():

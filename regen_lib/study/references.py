@@ -37,9 +37,7 @@ def mistakes(params: Params) -> Iterator[Mistake]:
     yield from apart(params)
     yield from defenses(params)
     yield from variants(params)
-    yield from placed(params)
-    yield from pictured(params)
-    yield from targeted(params["comparison"], all_banks(params))
+    yield from swept(params)
 
 
 def groups(params: Params) -> dict[str, Params]:
@@ -256,7 +254,7 @@ def variants(params: Params) -> Iterator[Mistake]:
 
 
 def placed(params: Params) -> Iterator[Mistake]:
-    """Of where units can be: more than there are layers for would be counted, and not be there."""
+    """Of where units can be: more than there are layers for would be counted, and not be there. To be asked as :func:`pictured` is."""
     studied, ablated = params["study"]["networks"], [params["ablation"]["network"]]
     for section, key, networks in (("training", "variants", studied), ("ablation", "variants", ablated), ("ablation", "choices", ablated)):
         for name, row in params[section][key].items():
@@ -265,14 +263,21 @@ def placed(params: Params) -> Iterator[Mistake]:
             if layers and row["units"] > (most := max(map(len, layers))):
                 why = f"its layers are {most}" if own else f"units names at most {most} layers for {', '.join(networks)}"
                 yield Mistake(f"{section}.{key}.{name}.units", row["units"], f"{why}: give no more, or name more there")
+    most = max((len(params["units"][network]) for network in studied if network in params["units"]), default=0)
+    if (masked := params["masking"]["layers"]) > most > 0:
+        yield Mistake("masking.layers", masked, f"units names at most {most} layers of a network: give no more")
 
 
 def pictured(params: Params) -> Iterator[Mistake]:
-    """Of the filter that Fig. 5 shows before and after its unit, and of the points of Fig. S2."""
+    """Of the filter that Fig. 5 shows before and after its unit; to be asked where the layers of ``units`` are known to be right."""
     examples, ours = params["examples"], params["training"]["variants"].get("ours")
     if ours and (layers := ours.get("layers") or params["units"].get(examples["network"])):
         layered = list(layers)[: ours["units"]]
         yield from missing("examples.layer", examples["layer"], layered, f"has no unit to be shown: choose from {', '.join(layered)}")
+
+
+def swept(params: Params) -> Iterator[Mistake]:
+    """Of the points of Fig. S2."""
     points: dict[tuple[int, float], str] = {}
     for name, row in params["ablation"]["variants"].items():
         if (other := points.setdefault((row["units"], row["ratio"]), name)) != name:
@@ -282,7 +287,7 @@ def pictured(params: Params) -> Iterator[Mistake]:
 
 
 def targeted(comparison: Params, known: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Of the class that the comparison's targeted bank aims at."""
+    """Of the class that the comparison's targeted bank aims at; to be asked where the options of ``known`` banks are right."""
     if (bank := comparison["targeted"]) in known:
         towards = known[bank]["options"].get("towards")
         if towards != comparison["towards"]:

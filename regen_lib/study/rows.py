@@ -9,13 +9,16 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
 from regen_lib.attacks import ATTACKS
-from regen_lib.core.options import Amount, Count, Natural, Probability, Share
+from regen_lib.core.options import Count, Natural, Probability, Share, Size, Width
 from regen_lib.defenses import RIVALS
 from regen_lib.networks import NETWORKS
 from regen_lib.study.files import NAME
 from regen_lib.training.recipe import Recipe
 
-MOST = 1e6  # of what is subtracted from pixels or divides them: neither 0 nor infinite in float32
+MOST = 1e6  # of any amount: it, its square and their inverses are neither 0 nor infinite in float32
+Amount = Annotated[float, Ge(1 / MOST), Le(MOST)]
+XI = {"inf": Annotated[float, Ge(1 / MOST), Le(255)], 2: Amount}  # by the norm
+Members = Annotated[int, Ge(1), Le(1_000_000)]  # perturbations: the paper has 2,000, and a million of ImageNet's size fill 600 GB
 # of a bank's row in params.yaml; any other key is an option of its attack
 BANK_KEYS = ("attack", "norm", "xi", "target", "count", "split", "start", "images", "each")
 
@@ -72,7 +75,7 @@ Layers = Annotated[list[str], Field(min_length=1), Distinct]
 # convolutions, or convolutions with the width of each unit
 Positions = Annotated[
     Annotated[Annotated[list[str], Field(min_length=1, max_length=6), Distinct], Tag("<list>")]
-    | Annotated[Annotated[dict[str, Count], Field(min_length=1)], Tag("<mapping>")],
+    | Annotated[Annotated[dict[str, Size], Field(min_length=1)], Tag("<mapping>")],
     Discriminator(form),
 ]
 
@@ -93,6 +96,7 @@ class CheckedRecipe(Section):
 
 
 hints = get_type_hints(Recipe, include_extras=True)
+hints["rate"] = Amount  # a training itself would have to find out that a larger one is none
 whole: dict[str, Any] = {f.name: (hints[f.name], ... if f.default is MISSING else f.default) for f in fields(Recipe)}
 part: dict[str, Any] = {f.name: (hints[f.name], None) for f in fields(Recipe)}
 RecipeSection: Any = create_model("RecipeSection", __base__=CheckedRecipe, **whole)
@@ -103,9 +107,9 @@ class Pretrained(Section):
     """A network that comes trained: a file of weights or ``torchvision``, and what it subtracts from pixels and divides them by."""
 
     weights: Annotated[str, Field(min_length=1), AfterValidator(below_raw)]  # below images.raw
-    classes: Annotated[int, Ge(2)]
+    classes: Annotated[Size, Ge(2)]
     mean: list[Annotated[float, Ge(-MOST), Le(MOST)]]
-    std: list[Annotated[float, Ge(1 / MOST), Le(MOST)]]
+    std: list[Amount]
 
 
 class NetworkSection(Section):
@@ -123,7 +127,7 @@ class BankSection(Section):
     norm: Norm
     xi: Amount
     target: Share
-    count: Count
+    count: Members
     split: Literal["train", "validation"]
     start: Natural
     images: Count
@@ -142,7 +146,7 @@ class Variant(Section):
 
     units: Count
     ratio: Share
-    width: Amount | None = None
+    width: Width | None = None
     residual: Probability | None = None
     probability: Share | None = None
     target: Target | None = None

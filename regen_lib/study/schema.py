@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, Field
 
-from regen_lib.core.options import Amount, Count, Natural, Pixels, Probability, Share
+from regen_lib.core.options import Count, Natural, Pixels, Probability, Share, Width
 from regen_lib.study.rows import (
     BankSection,
     BanksSection,
@@ -14,6 +14,7 @@ from regen_lib.study.rows import (
     Distinct,
     Label,
     Labels,
+    Members,
     Network,
     Networks,
     NetworkSection,
@@ -99,7 +100,7 @@ class Synthesis(Section):
     """Notebook 03."""
 
     method: Literal["paper", "diverse"]
-    count: Count
+    count: Members
     eta_scale: Share
 
 
@@ -109,7 +110,7 @@ class Training(Section):
     recipe: RecipeSection
     probability: Share
     clip: bool
-    width: Amount
+    width: Width
     residual: Probability
     calibration: Count | None
     stream: bool
@@ -162,7 +163,7 @@ class Hardening(Section):
     """Notebook 07a."""
 
     rounds: Count
-    count: Annotated[int, Ge(2)]
+    count: Annotated[Members, Ge(2)]
     probability: Share
     old_bank_share: Annotated[float, Gt(0), Lt(1)]
     recipe: RecipeSection

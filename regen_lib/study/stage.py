@@ -29,6 +29,7 @@ from regen_lib.core.replacing import replace_bytes, writing
 from regen_lib.study import lifeline
 from regen_lib.study.files import plain
 from regen_lib.study.kernel import OwnKernel
+from regen_lib.study.notebook_file import read_notebook
 from regen_lib.study.params import lookup
 
 EXECUTED, USAGE, CODE = Path("executed"), Path("build/usage"), Path("data/code")
@@ -91,15 +92,18 @@ def set_to(setting: str, params: dict[str, Any]) -> tuple[str, Any]:
 
 def notebook_parameters(path: Path) -> dict[str, Any]:
     """The names and default values in a notebook's ``parameters`` cell, which holds plain literals only."""
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    cells = [c for c in read_notebook(path).cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
-        raise StudyError(f"{path}: {len(cells)} cells are tagged 'parameters': tag exactly one")
+        raise StudyError(f"{path}: {len(cells)} cells are tagged 'parameters': give exactly one that tag")
     found = {}
-    for statement in ast.parse(cells[0].source).body:
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and statement.value is not None:
-            found[target.id] = ast.literal_eval(statement.value)
+    try:
+        for statement in ast.parse(cells[0].source).body:
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and statement.value is not None:
+                found[target.id] = ast.literal_eval(statement.value)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:  # no Python; no literal
+        after = f"after {list(found)[-1]}" if found else "at its begin"
+        raise StudyError(f"{path}: its cell of parameters is no list of plain values {after}: write NAME = VALUE there") from error
     return found
 
 

@@ -21,6 +21,8 @@ CLASSES = (
     "artifacts",
     "weights",
     "names",
+    "tables",
+    "notebooks",
     "full_disk",
     "resuming",
     "limits",

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+from regen_lib.core.errors import StudyError
 from tests.faults.command import called
 from tests.faults.fault import Fault, expect
 from tests.faults.parameters import Mutation, mutations
@@ -20,7 +21,11 @@ def attempt(mutation: Mutation, project: Path) -> None:
     content = mutation.make()
     Path("notebooks").mkdir(exist_ok=True)  # study.source has them
     FILE.write_bytes(content if isinstance(content, bytes) else content.encode())
-    called(["check"])
+    try:
+        called(["check"])
+    except StudyError as error:
+        expect(mutation.named(str(error)), f"does not name {mutation.key}: {error}")
+        raise
     expect(not mutation.refused, "a mistake passes the check")
 
 

@@ -86,7 +86,7 @@ FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the ima
     "uaps.banks.uap.start": [10_000, 6_000],
     "uaps.banks.uap.images": [10_001, 3],
     "uaps.banks.uap": [{"count": 5, "images": 5000, "batch": 1001}, {"count": 5, "images": 5000, "xi": 256}],
-    "uaps.classes": [1, 2.5],
+    "uaps.classes": [1, 2.5, 100],
     "uaps.passes": [0, 1.5, "many", True],
     "uaps.patience": [-1],
     "unseen.spgd.banks.spgd_targeted.towards": [10, -2, 8.0, True],
@@ -97,8 +97,8 @@ FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the ima
     "unseen.gap.loss": ["claen"],
     "unseen.singular_fool.depths": [[], [2.0], [0], 0.5],
     "unseen.singular_fool.q": [0.5],
-    "threats.inf.xi": [256, "60"],
-    "threats.l2.xi": [7141],
+    "threats.inf.xi": [256, "60", 1e-300],
+    "threats.l2.xi": [7141, 1e-300, 1e300],
     "strengths.banks.times_2.times": [0, -1, 10, "2"],
     "rivals.jpeg.options.quality": [0, 101, 500, 25.5, True],
     "rivals.prn.options": [{"bogus": 1}, {"maps": 0}, {"channels": 1}],
@@ -130,7 +130,27 @@ FACTS: dict[str, list[Any]] = {  # what a built network, a signature and the ima
         )
     ],
     "secondary.training.old_bank_share": [0, 1],
-} | TABLES
+}
+
+# what no machine could hold, build or tell from 0
+SIZES: dict[str, list[Any]] = {
+    "networks.resnet152.options.depths": [[101, 1, 1, 1], [10**6, 1, 1, 1], [1, 1, 1, 10**12]],
+    "networks.googlenet.options.modules": [["3a"] * 10_000],
+    "networks.vgg16.options.hidden": [10**9],
+    "networks.caffenet.options.hidden": [10**9],
+    "networks.vgg_f.options.width": [1e9, 1e300],
+    "networks.vgg16.recipe.rate": [1e30, 1e300, 1e-300],
+    "networks.caffenet.conv1_scale": [1e300, 1e-300],
+    "training.recipe.rate": [1e30, 1e-300],
+    "training.width": [1e9, 1e300],
+    "ablation.choices.narrow.width": [1e9],
+    "units.vgg16": [{"conv1_1": 10**12}],
+    "synthesis.count": [10**12],
+    "secondary.training.count": [10**12],
+    "masking.layers": [7, 99],
+    "bank_defaults.each": [10**12],
+}
+
 
 HARMLESS: dict[str, Any] = {
     "study.seed": 7,
@@ -162,6 +182,7 @@ HARMLESS: dict[str, Any] = {
     "networks.vgg16.options": {"width": 1, "stem": 2, "batch_norm": True},
     "networks.caffenet.recipe": {"weights": "alexnet.pth", "classes": 10, "mean": [120], "std": [60.5]},
     "training.recipe.rate": 1,
+    "networks.vgg16.recipe.rate": 1.0e-5,
     "training.calibration": 512,
     "training.variants.ours.ratio": 1,
     "ablation.choices.half.recipe": {"rate": 0.05, "images": None},
@@ -169,4 +190,9 @@ HARMLESS: dict[str, Any] = {
     "generalization.strengths": [10, 20.5],
     "rivals.jpeg.options": {},
     "comparison.epsilon": 4.5,
+    "networks.resnet152.options.depths": [3, 24, 36, 3],
+    "synthesis.count": 100_000,
+    "training.width": 8,
+    "masking.layers": 6,
+    "uaps.classes": 10,
 }

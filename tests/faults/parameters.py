@@ -6,6 +6,7 @@
 
 import copy
 import math
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tests.faults.parameter_values import FACTS, HARMLESS, MANY
+from tests.faults.parameter_values import FACTS, HARMLESS, MANY, SIZES, TABLES
 from tests.repository import REPOSITORY
 
 Path = tuple[Any, ...]  # of keys and indices
@@ -57,13 +58,24 @@ BAD_NAMES += ["a" * 300, "a.b", "a:b", "a\\b", "\u202eab", "a;b", "a'b", "{x}", 
 
 
 class Mutation(NamedTuple):
-    """A parameter file: its ``kind`` and ``name``, what makes its text, and what ``check`` should do: refuse it, in one message."""
+    """A parameter file: its ``kind`` and ``name``, what makes its text, and what ``check`` should do: refuse it, in one message.
+
+    ``key`` is what the message must name, or what is above or below it; empty where that is not for us to say.
+    """
 
     kind: str
     name: str
     make: Callable[[], str | bytes]
     refused: bool = True
     single: bool = True  # one mistake; others may be several
+    key: str = ""
+
+    def named(self, said: str) -> bool:
+        """Whether a message names the key: as it is, by a part of it, or by what it is a part of."""
+        keys = re.findall(r"[\w.-]+", said)
+        return not self.key or any(
+            key and (key == self.key or key.startswith(f"{self.key}.") or self.key.startswith(f"{key}.")) for key in keys
+        )
 
 
 def mutations(seed: int = 0) -> Iterator[Mutation]:
@@ -131,7 +143,7 @@ def types() -> Iterator[Mutation]:
         wrong += ["maybe", 7, "false"] if isinstance(value, bool) else []
         wrong += [7, True, [7]] if isinstance(value, str) else []
         for each in wrong:
-            yield Mutation("type", f"{dotted(path)} = {each!r}", put(path, each))
+            yield Mutation("type", f"{dotted(path)} = {each!r}", put(path, each), key=dotted(path))
     for path, _ in inner(BASE, dict):
         if path:
             for each in (7, "text", [1]):
@@ -144,16 +156,16 @@ def ranges() -> Iterator[Mutation]:
         key = next(part for part in reversed(path) if isinstance(part, str))
         if number(value):
             for each in (-1, -0.5, math.nan, math.inf, -math.inf, *((0,) if key not in FROM_ZERO else ())):
-                yield Mutation("range", f"{dotted(path)} = {each!r}", put(path, each))
+                yield Mutation("range", f"{dotted(path)} = {each!r}", put(path, each), key=dotted(path))
         if (
             key in ("images", "start", "count", "batch", "validation")
             and number(value)
             and "synthesis" not in path
             and "training" not in path[1:2]
         ):
-            yield Mutation("range", f"{dotted(path)} = {MANY}", put(path, MANY), single=False)
+            yield Mutation("range", f"{dotted(path)} = {MANY}", put(path, MANY), single=False, key=dotted(path))
         if key in ("share", "probability", "target", "ratio", "fractions", "alarms", "dropout", "eta_scale", "old_bank_share"):
-            yield Mutation("range", f"{dotted(path)} = 1.5", put(path, 1.5))
+            yield Mutation("range", f"{dotted(path)} = 1.5", put(path, 1.5), key=dotted(path))
 
 
 def names() -> Iterator[Mutation]:
@@ -187,10 +199,12 @@ def references() -> Iterator[Mutation]:
     """Every text that names something, naming nothing; every list that names something twice; every row that others name, gone."""
     for path, value in leaves(BASE):
         if isinstance(value, str) and path not in FREE:
-            yield Mutation("reference", f"{dotted(path)} = 'nowhere'", put(path, "nowhere"))
+            yield Mutation("reference", f"{dotted(path)} = 'nowhere'", put(path, "nowhere"), key=dotted(path))
     for path, values in inner(BASE, list):
         if path != TURNS:
-            yield Mutation("reference", f"{dotted(path)}: {values[0]!r} twice", put(path, [*values, values[0]]), single=False)
+            yield Mutation(
+                "reference", f"{dotted(path)}: {values[0]!r} twice", put(path, [*values, values[0]]), single=False, key=dotted(path)
+            )
     gone = ["units.vgg16", "networks.caffenet", "uaps.banks.train", "uaps.banks.uap", "unseen.fff", "unseen.spgd.banks.spgd_targeted"]
     gone += ["secondary.white_box.banks.sga", "rivals.prn", "training.variants.ours", "threats.l2", "threats.inf", "bank_defaults.threat"]
     for text in (*gone, *BASE):
@@ -263,9 +277,9 @@ def structures() -> Iterator[Mutation]:
 
 def facts() -> Iterator[Mutation]:
     """Values that only what they are used by can judge."""
-    for text, values in FACTS.items():
+    for text, values in (FACTS | TABLES | SIZES).items():
         for value in values:
-            yield Mutation("fact", f"{text} = {value!r}", put(at(text), value), single=False)
+            yield Mutation("fact", f"{text} = {value!r:.100}", put(at(text), value), single=False, key=text)
 
 
 def harmless() -> Iterator[Mutation]:

@@ -59,6 +59,20 @@ MUTATIONS = (
         (f"{REPLACING}::test_what_a_killed_writer_left_goes_with_the_next_write",),
     ),
     Mutation(
+        "a cut table is a table",
+        "regen_lib/study/table_file.py",
+        'if not data.endswith(b"\\n"):',
+        "if False:",
+        ("tests/test_table_file.py::test_a_damaged_table_is_named",),
+    ),
+    Mutation(
+        "a table is not compared with its lock",
+        "regen_lib/study/lock.py",
+        "!= known[path]",
+        "== None",
+        ("tests/test_seeds.py::test_a_cut_table_is_not_gathered",),
+    ),
+    Mutation(
         "auxiliary heads count",
         "regen_lib/weights/_names.py",
         '("aux", "loss1/", "loss2/")',

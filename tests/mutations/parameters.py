@@ -22,5 +22,19 @@ MUTATIONS = (
     Mutation(
         "a bank may be made from the last images that units learn from", REFERENCES, "if overlap(row, source)", "if row is source", SAID
     ),
+    Mutation(
+        "a layer that is shown is asked for before all layers are known",
+        POSSIBLE,
+        "if not any(wrong.values()):",
+        "if True:",
+        ("tests/test_params_sizes.py::test_a_layer_that_is_spelled_wrongly_is_the_mistake",),
+    ),
+    Mutation(
+        "options may say anything for truth",
+        "regen_lib/attacks/__init__.py",
+        "if not isinstance(truth, bool) or",
+        "if",
+        ("tests/test_attacks.py::test_make_names_an_option_that_the_attack_does_not_take",),
+    ),
     Mutation("a table may lack what it is measured from", REFERENCES, "for name in needed if name not in names", "for name in ()", SAID),
 )

@@ -12,6 +12,7 @@ import pandas as pd
 from regen_lib.core.images import load_images
 from regen_lib.core.storage import checksum, read_tensors
 from regen_lib.study.params import load_params
+from regen_lib.study.table_file import read_table
 from regen_lib.study.titles import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 
 DATA, METRICS = Path("data"), Path("metrics")
@@ -145,8 +146,8 @@ class Tables:
 
     def __init__(self, metrics: Path) -> None:
         self.measured, self.banks = (
-            pd.concat([pd.read_csv(metrics / f"{name}.csv") for name in names if (metrics / f"{name}.csv").is_file()] or [pd.DataFrame()])
-            for names in (RESULTS, ("unseen", "banks"))
+            pd.concat([read_table(path, columns) for name in names if (path := metrics / f"{name}.csv").is_file()] or [pd.DataFrame()])
+            for names, columns in ((RESULTS, ("network", "defense", *SHOWN)), (("unseen", "banks"), ("network", "bank", "fooling_unseen")))
         )
 
     def rows(self, network: str, defense: str) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from regen_lib.study.report.names import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 from regen_lib.study.report.photographs import UNITS
+from regen_lib.study.table_file import read_table
 
 WHITE_BOX = "white-box "
 SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {  # pattern of a file's name: what of its rows belongs here
@@ -14,6 +15,10 @@ SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {  # pattern of a f
     "table6_defenses": lambda rows: rows.assign(attack=WHITE_BOX + rows.attack),
     "real_images*": lambda rows: rows,
 }
+TAKEN = (
+    *("network", "defense", "attack", "xi", "images", "clean_accuracy", "accuracy", "restoration"),
+    *("metric", "ci_low", "ci_high"),
+)
 COLUMNS = (
     *("defense", "network", "restoration", "top1", "clean", "attack", "study", "of", "xi", "images"),
     *("restoration_interval", "top1_interval"),
@@ -27,7 +32,7 @@ def comparison(studies: dict[str, Path]) -> pd.DataFrame:
     An interval is a text, empty for a number that has none. A study without such tables has no rows.
     """
     parts = [
-        choose(pd.read_csv(path)).assign(study=study)
+        choose(read_table(path, TAKEN)).assign(study=study)
         for study, metrics in studies.items()
         for pattern, choose in SOURCES.items()
         for path in sorted(metrics.glob(f"{pattern}.csv"))

@@ -4,14 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from regen_lib.study.table_file import read_table
+
 RIVALRY = ("rivals", "white_box_rivals", "comparison")  # the stages that only the other defences need
+COLUMNS = ("stage", "network", "cpu_seconds", "peak_mb", "machine")
+AGAIN = "`python -m regen_lib.study.report.minutes` writes it anew"
 NOT_MEASURED = "Not measured yet: `python -m regen_lib.study.report.minutes` after `make repro`."
 
 
 def read_minutes(metrics: Path) -> pd.DataFrame | None:
-    """``metrics/minutes.csv``, where a run was measured."""
+    """``metrics/minutes.csv``, where a run was measured; :class:`StudyError` where that is no such table."""
     path = metrics / "minutes.csv"
-    return pd.read_csv(path) if path.is_file() else None
+    return read_table(path, COLUMNS, f"delete it; {AGAIN}", filled=True) if path.is_file() else None
 
 
 def minutes(metrics: Path) -> str:

@@ -29,7 +29,7 @@ def collect(folder: Path, lock: Path) -> pd.DataFrame:
     :class:`StudyError` where nothing has run, or a file is damaged.
     """
     rows = []
-    for name in sorted(locked(lock)):
+    for name in sorted(need("regen_lib.study.lock", **STUDY).stages(lock)):
         stage, _, item = name.partition("@")
         path = folder / f"{name.replace('@', '-')}.json"
         if path.is_file():
@@ -37,19 +37,6 @@ def collect(folder: Path, lock: Path) -> pd.DataFrame:
     if not rows:
         raise StudyError(f"{folder} holds no stage of {lock}: run `make repro` first")
     return pd.DataFrame(rows).assign(machine=processor())
-
-
-def locked(lock: Path) -> list[str]:
-    """The stages that a dvc.lock names; none where there is no such file."""
-    yaml = need("yaml", **STUDY)
-    if not lock.is_file():
-        return []
-    try:
-        return [str(name) for name in yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]]
-    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
-        raise StudyError(
-            f"{lock} is damaged, or no lock of DVC ({' '.join(str(error).split())}): take git's, or run `make repro`"
-        ) from error
 
 
 def used(path: Path, stage: str) -> dict[str, float]:

@@ -1,18 +1,21 @@
 """What every study trained and keeps, by its lock, with what its tables say of it: for the site's page of model cards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from regen_lib.study.lock import stages
 from regen_lib.study.pack.cards import KINDS
 from regen_lib.study.params import load_params
 from regen_lib.study.report.names import ATTACK_TITLES, DEFENSE_TITLES, TITLES
 from regen_lib.study.report.seeds import measured
+from regen_lib.study.table_file import read_table
 
 COLUMNS = ("kind", "study", "network", "what", "clean", "uaps", "unseen", "fooling", "files", "size", "md5", "path")
+MADE, ATTACKED = ("bank", "network", "fooling_unseen"), ("network", "defense", "fooling_ratio")  # columns of its tables
 ATTACKS = {"uaps": "own UAPs", "strengths": "UAPs at larger ξ"}  # stages that are no attack
 SWEEPS = {"variants": "units of Fig. S2", "choices": "units trained otherwise"}
 
@@ -26,9 +29,9 @@ def models(study: str, folder: Path) -> pd.DataFrame:
     lock, metrics = folder / "dvc.lock", folder / "metrics"
     if not lock.is_file() or not (metrics / "table6_defenses.csv").is_file():
         return pd.DataFrame(columns=list(COLUMNS))
-    results, fooling = measured(metrics), fooling_ratios(folder)
+    results, fooling = measured(folder), fooling_ratios(folder)
     rows = []
-    for output in outputs(lock):
+    for output in trained(lock):
         parts = Path(output["path"]).with_suffix("").parts[1:]
         kind, network, named = KINDS[parts[0]], TITLES.get(parts[-1], "each"), parts[-1] if parts[-1] in TITLES else None
         row = {"kind": kind, "study": study, "network": network, "what": what(parts), "files": output.get("nfiles", 1)}
@@ -37,12 +40,12 @@ def models(study: str, folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["kind", "path"], ignore_index=True)
 
 
-def outputs(lock: Path) -> Iterator[dict[str, Any]]:
+def trained(lock: Path) -> Iterator[Mapping[str, Any]]:
     """Those of a lock's outputs that hold what was trained."""
-    for stage in yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].values():
-        for output in stage.get("outs", []):
-            if Path(output["path"]).parts[0] == "data" and Path(output["path"]).parts[1] in KINDS:
-                yield output
+    for output in chain(*stages(lock).values()):
+        parts = Path(output["path"]).parts
+        if parts[0] == "data" and parts[1] in KINDS:
+            yield output
 
 
 def what(parts: tuple[str, ...]) -> str:
@@ -73,8 +76,8 @@ def fooling_ratios(folder: Path) -> pd.DataFrame:
     params, metrics = load_params(folder / "params.yaml"), folder / "metrics"
     stages = {"uaps": params["uaps"], "strengths": params["strengths"], **params["unseen"]}
     of = {bank: stage for stage, spec in stages.items() for bank in spec["banks"]}
-    made = pd.concat([pd.read_csv(metrics / f"{name}.csv") for name in ("banks", "unseen")]).drop_duplicates(["bank", "network"])
-    against = pd.read_csv(metrics / "table6_defenses.csv")
+    made = pd.concat([read_table(metrics / f"{name}.csv", MADE) for name in ("banks", "unseen")]).drop_duplicates(["bank", "network"])
+    against = read_table(metrics / "table6_defenses.csv", ATTACKED)
     parts = [
         pd.DataFrame({"kind": "banks", "name": made.bank.map(of), "network": made.network, "fooling": made.fooling_unseen}),
         pd.DataFrame({"kind": "white_box", "name": against.defense, "network": against.network, "fooling": against.fooling_ratio}),

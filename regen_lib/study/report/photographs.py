@@ -1,14 +1,17 @@
 """What the study of photographs says: on the classes that its units have seen and on others, and in a sentence for the README."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from regen_lib.study import paper
+from regen_lib.study.lock import check_tables
 from regen_lib.study.report.defenses_table import MET
 from regen_lib.study.report.names import ATTACK_TITLES, DEFENSE_TITLES, TITLES
-from regen_lib.study.report.results import cell
+from regen_lib.study.report.results import EVALUATED, cell
 from regen_lib.study.report.verdicts import returned
+from regen_lib.study.table_file import read_table
 from regen_lib.study.tables.masking import restored
 
 Tables = dict[str, pd.DataFrame]
@@ -20,7 +23,17 @@ UNITS = {  # the sets of units that the ablation trains for this table, each for
     "images1500": "as that, on 1,500 photographs",
     "images500": "as that, on 500 photographs",
 }
+TABLE, COLUMNS = "real_images", (*EVALUATED, "shown", "clean_among", "among")
 NETWORK = "googlenet"  # the paper's own
+
+
+def read(metrics: Path) -> pd.DataFrame | None:
+    """The table of photographs, where the study has one; :class:`StudyError` where that is not as its stage left it."""
+    if not (path := metrics / f"{TABLE}.csv").is_file():
+        return None
+    table = read_table(path, COLUMNS)
+    check_tables(metrics.parent, [TABLE], needed=True)
+    return table
 
 
 def block(table: pd.DataFrame) -> str:

@@ -122,8 +122,9 @@ def blocks(study: Path, folder: str, params: Mapping[str, Any]) -> dict[str, str
     metrics, linked = study / "metrics", (Path(folder) / "metrics").as_posix()
     tables = read(metrics)
     built = defenses_table.built_on(params)
-    real = metrics / "real_images.csv"
-    photos = {"photographs": photographs.sentence(tables), "classes": photographs.block(pd.read_csv(real))} if real.is_file() else {}
+    real = photographs.read(metrics)
+    photos = {} if real is None else {"photographs": photographs.sentence(tables), "classes": photographs.block(real)}
+    again = seeds.read(metrics / "seeds.csv")
     return photos | {
         "verdicts": verdicts.block(tables, linked),
         "cost": cost(metrics),
@@ -131,7 +132,7 @@ def blocks(study: Path, folder: str, params: Mapping[str, Any]) -> dict[str, str
         "results": render(metrics),
         "findings": findings(tables, linked),
         "defenses": defenses_table.block(tables, read_minutes(metrics), built),
-        "seeds": seeds.block(pd.read_csv(again)) if (again := metrics / "seeds.csv").is_file() else seeds.NOT_RUN,
+        "seeds": seeds.NOT_RUN if again is None else seeds.block(again),
         "minutes": minutes(metrics),
         "studies": studies.block(study / params["study"]["source"]),
         "attacks": glossary.block("attacks"),

@@ -1,11 +1,13 @@
 """A study's tables of results, read whole, and the one cell of a table that a sentence needs."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from regen_lib.core.errors import StudyError
+from regen_lib.study.lock import check_tables
+from regen_lib.study.report.costs import AGAIN
+from regen_lib.study.table_file import read_table
 
 EVALUATED = (
     "network",
@@ -51,39 +53,28 @@ MEASURED = ("network", "defense", "inference")
 
 
 def read(metrics: Path) -> dict[str, pd.DataFrame]:
-    """Every table of the study; :class:`StudyError` for one that is missing, damaged or another."""
+    """Every table of the study; :class:`StudyError` for one that is missing, damaged, another, or not what dvc.lock has."""
     missing = [name for name in FILES if not (metrics / f"{name}.csv").is_file()]
     if missing:
         raise StudyError(f"{metrics} lacks {', '.join(missing)}: run `dvc repro`")
-    tables = {name: table(metrics / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
+    tables = {name: read_table(metrics / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
+    check_tables(metrics.parent, FILES)
     if tables["table2"].empty:
         raise StudyError(f"{metrics / 'table2.csv'} has no rows: delete it and run `dvc repro`")
     tables["defense_costs"] = priced(tables["defense_costs"], metrics / "inference.csv")
     return tables
 
 
-def table(path: Path, columns: Sequence[str], remedy: str = "delete it and run `dvc repro`") -> pd.DataFrame:
-    """A table that has these columns; :class:`StudyError` with the remedy for any other file."""
-    try:
-        found = pd.read_csv(path)
-    except ValueError as error:  # pandas' own among them: empty, another number of fields in a line, no UTF-8
-        raise StudyError(f"{path} is damaged, or no table ({' '.join(str(error).split())}): {remedy}") from error
-    if lacking := [name for name in columns if name not in found]:
-        raise StudyError(f"{path} lacks the columns {', '.join(lacking)}, it is another table: {remedy}")
-    return found
-
-
 def priced(costs: pd.DataFrame, timed: Path) -> pd.DataFrame:
     """What each defence costs, with its time at inference where ``timed`` has it, which no stage needs."""
     measured = costs[["network", "defense"]].assign(inference=float("nan"))
-    again = "`python -m regen_lib.study.report.minutes` writes it anew"
     if timed.is_file():
-        measured = table(timed, MEASURED, f"delete it; {again}")[list(MEASURED)]
+        measured = read_table(timed, MEASURED, f"delete it; {AGAIN}", filled=True)[list(MEASURED)]
     try:
         return costs.merge(measured, on=["network", "defense"], how="left", validate="1:1")
     except ValueError as error:  # a row that is there twice, or names that are numbers
         why = str(error).partition("\n")[0]
-        raise StudyError(f"{timed} does not fit defense_costs.csv beside it ({why}): delete it; {again}") from error
+        raise StudyError(f"{timed} does not fit defense_costs.csv beside it ({why}): delete it; {AGAIN}") from error
 
 
 def cell(tables: dict[str, pd.DataFrame], table: str, network: str, attack: str, defense: str) -> pd.Series:

@@ -7,9 +7,11 @@ from typing import Any
 import pandas as pd
 
 from regen_lib.core.errors import StudyError
+from regen_lib.study.lock import check_tables
 from regen_lib.study.params import load_params
 from regen_lib.study.report.defenses_table import MET, NO_ATTACK
 from regen_lib.study.report.names import DEFENSE_TITLES, TITLES
+from regen_lib.study.table_file import read_table
 from regen_lib.study.tables.verdict import verdict
 
 MEASURES = {
@@ -20,6 +22,10 @@ MEASURES = {
     "white_box": "top-1, white-box",
 }
 KEYS = ["network", "defense"]
+COMPARED = {  # the tables that a seed's rows are made from, with what these take
+    "defenses": (*KEYS, "attack", "clean_accuracy", "accuracy", "restoration"),
+    "table6_defenses": (*KEYS, "accuracy"),
+}
 NOT_RUN = "Not run yet with other seeds: `make seeds`."
 
 
@@ -38,10 +44,21 @@ def gather(folders: Sequence[Path]) -> pd.DataFrame:
             raise StudyError(f"{folder} has seed {seed}, as another folder has: give each a seed of its own")
         if other := differences(first, params):
             raise StudyError(f"{folder} is another study, not this one with another seed: {', '.join(other)} differ; run `make seeds`")
-        parts[seed] = measured(folder / "metrics").assign(seed=seed)
-    if (before := folders[0] / "metrics/seeds.csv").is_file():
-        parts |= {int(str(seed)): rows for seed, rows in pd.read_csv(before).groupby("seed") if seed not in parts}
+        parts[seed] = measured(folder).assign(seed=seed)
+    if (before := read(folders[0] / "metrics/seeds.csv")) is not None:
+        parts |= {int(str(seed)): rows for seed, rows in before.groupby("seed") if seed not in parts}
     return pd.concat([parts[seed] for seed in sorted(parts)], ignore_index=True)
+
+
+def read(path: Path) -> pd.DataFrame | None:
+    """What was gathered before, if anything; :class:`StudyError` where a seed lacks defences on some of its networks."""
+    if not path.is_file():
+        return None
+    table = read_table(path, [*KEYS, *MEASURES, "seed"], otherwise := "delete it and run `make seeds`", filled=True)
+    for seed, rows in table[table.defense != "hardened"].groupby("seed"):  # which not all networks are
+        if "ours" not in set(rows.defense) or len(rows) != rows.network.nunique() * rows.defense.nunique():
+            raise StudyError(f"{path} lacks rows of seed {seed}, each of its networks with each of its defences: {otherwise}")
+    return table
 
 
 def comparable(table: pd.DataFrame) -> pd.DataFrame:
@@ -61,12 +78,13 @@ def differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]
     return [name for name in {**alike, **other} if alike.get(name) != other.get(name)]
 
 
-def measured(metrics: Path) -> pd.DataFrame:
-    """A study's row for each network and defence."""
-    names = ("defenses", "table6_defenses")
-    if missing := [name for name in names if not (metrics / f"{name}.csv").is_file()]:
+def measured(study: Path) -> pd.DataFrame:
+    """A study's row for each network and defence; :class:`StudyError` unless its tables are there as dvc.lock has them."""
+    metrics = study / "metrics"
+    if missing := [name for name in COMPARED if not (metrics / f"{name}.csv").is_file()]:
         raise StudyError(f"{metrics} lacks {', '.join(missing)}: run the stage `comparison` there first")
-    table, white_box = (pd.read_csv(metrics / f"{name}.csv") for name in names)
+    table, white_box = (read_table(metrics / f"{name}.csv", columns) for name, columns in COMPARED.items())
+    check_tables(study, COMPARED, needed=True)
     attacks = [attack for attack in table.attack.unique() if attack not in (*MET, *NO_ATTACK)]
     own = table[table.attack == "uap"].set_index(KEYS).restoration.rename("own")
     return verdict(table, white_box, attacks).join(own, on=KEYS)[[*KEYS, *MEASURES]]
