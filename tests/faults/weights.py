@@ -21,7 +21,7 @@ from tests.faults import damages, hostile
 from tests.faults.artifacts import digest
 from tests.faults.damages import Spoil
 from tests.faults.fault import Fault, expect
-from tests.matconvnet import matconvnet_layers
+from tests.matconvnet import matconvnet_layers, save_mat73
 from tests.test_weights import caffemodel, convolutions_and_linear, tiny
 
 FLIPS = 16
@@ -88,6 +88,13 @@ def mat(cells: list[dict[str, object]], *, compressed: bool) -> bytes:
     return buffer.getvalue()
 
 
+def mat73(network: nn.Module) -> bytes:
+    """What MATLAB saves as version 7.3."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_mat73(Path(folder) / "net.mat", matconvnet_layers(network), later=True)
+        return (Path(folder) / "net.mat").read_bytes()
+
+
 def perturbation(*shape: int) -> np.ndarray:
     """Random signs of 10 pixels, in blocks that compress."""
     return np.where(np.random.default_rng(0).random(shape) < 0.5, -10, 10).astype(np.float32)
@@ -128,6 +135,7 @@ def formats() -> tuple[Format, ...]:
         Format("caffemodel, old", "net.caffemodel", caffemodel(blobs, old=True), filled, caffe),
         Format("mat", "net.mat", mat(cells, compressed=False), filled, columns),
         Format("mat, compressed", "net.mat", mat(cells, compressed=True), filled),
+        Format("mat, 7.3", "net.mat", mat73(network), filled, columns),
         Format("npy", "sPGD/v.npy", numpy_bytes(chw), read_perturbation, (chw.tobytes(),)),
         Format("h5", "UAP/v.h5", hdf5_bytes(chw), read_perturbation),
     )

@@ -66,6 +66,13 @@ MUTATIONS = (
         (f"{WEIGHTS}::test_googlenet_without_its_auxiliary_heads",),
     ),
     Mutation(
+        "numbers that lie on each other are read",
+        "regen_lib/weights/__init__.py",
+        "if size > 1 and stride < reach:",
+        "if size > 1 and not stride:",
+        (f"{WEIGHTS}::test_numbers_that_lie_on_each_other_are_refused",),
+    ),
+    Mutation(
         "arrays of MATLAB 7.3 keep their axes",
         "regen_lib/weights/matconvnet.py",
         "(file.numbers(array).T for array in pair)",
