@@ -17,10 +17,11 @@ from regen_lib.core.errors import StudyError
 from regen_lib.core.images import load_images
 from regen_lib.data import decoding
 from regen_lib.data.image_file import Form, decode
+from regen_lib.data.image_folder import ImageFolder
 from regen_lib.data.listing import listing
 from regen_lib.data.sources import prepare, training_images
 from regen_lib.data.stream import Streamed
-from tests.trees import NAMES, TREES, digest, make_tree, noise, prepared
+from tests.trees import NAMES, OPTIONS, TREES, digest, make_tree, noise, prepared
 
 
 @pytest.fixture
@@ -89,6 +90,18 @@ def test_bad_files_are_named(raw: Path, tmp_path: Path, capsys: pytest.CaptureFi
     target, _ = prepared(raw, tmp_path, unreadable="drop")
     assert sum(len(split) for split in load_images(target).values()) == 14
     assert "01.JPEG cannot be decoded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("count", "empty"), [(15, "train, validation, test"), (14, "validation, test")])
+def test_a_split_of_which_nothing_is_left_is_refused(raw: Path, tmp_path: Path, count: int, empty: str) -> None:
+    """Pointers of Git LFS in the place of images, say: dropped, they would leave a split without an image."""
+    plan = ImageFolder.of(raw, 3, 0, OPTIONS).plan()
+    files = [file for split in ("train", "validation", "test") for file in plan[split].files]
+    for path in files[-count:]:
+        path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(StudyError, match=rf"no image of {empty} can be decoded; .*\.(JPEG|png) .*: is it the right folder"):
+        prepared(raw, tmp_path, unreadable="drop")
+    assert not (tmp_path / "data/images.safetensors").exists()
 
 
 def test_gaps_of_dropped_images_are_closed(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -181,7 +182,7 @@ def test_no_depth_but_one_is_the_networks_output(depth: float) -> None:
     x = PIXELS[:2].float()
     with pytest.raises(StudyError, match=f"depth {depth} is of the network's modules that run, of which there is 1: write"):
         at_depth(Functional(plain()).eval(), x, depth)
-    one, two = (seeded(lambda two=two: FewModules(two=two)) for two in (False, True))
+    one, two = (seeded(partial(FewModules, two=two)) for two in (False, True))
     for network, output in ((one, depth < 1), (two, depth == 0.97)):
         if output:
             with pytest.raises(StudyError, match=f"depth {depth} reaches the last of the [23] modules of the network that run, its output"):

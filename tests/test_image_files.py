@@ -82,18 +82,18 @@ def test_the_decoded_set_and_the_stream_drop_the_same(tmp_path: Path, capsys: py
     kinds = ("stored", "sized", "sixteen bits", "other formats", "special")
     good, bad = gathered(tree, [row for row in VARIANTS if row[0] in kinds and row[1] != "link to an image"])
     target = tmp_path / "images.safetensors"
-    options = {"trees": dict.fromkeys(TREES, "t"), "counts": {"train": good + bad, "test": None}, "unreadable": "drop"}
-    prepare("image_folder", tmp_path, target, validation=2, seed=0, **options)
+    options = {"trees": dict.fromkeys(TREES, "t"), "counts": {"train": good + bad - 16, "test": None}, "unreadable": "drop"}
+    prepare("image_folder", tmp_path, target, validation=10, seed=0, **options)
     said = capsys.readouterr().out
     assert sum(len(split) for split in load_images(target).values()) == good + 4
     assert said.count("cannot be decoded (") == bad
     stream = training_images(target, True)
     batches = list(stream.batches(torch.arange(len(stream)).split(16), torch.Generator().manual_seed(0)))
-    assert sum(len(labels) for _, labels in batches) == len(stream) == good + bad
+    assert sum(len(labels) for _, labels in batches) == len(stream) == good + bad - 16
     said = capsys.readouterr().out
     assert said.count("cannot be decoded (") == len(stream.bad) > 0
     with pytest.raises(StudyError, match=f"{bad} files cannot be decoded"):
-        prepare("image_folder", tmp_path, target, validation=2, seed=0, **{**options, "unreadable": "stop"})
+        prepare("image_folder", tmp_path, target, validation=10, seed=0, **{**options, "unreadable": "stop"})
 
 
 def test_what_is_left_out_is_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ class Permuted(nn.Module):
 
 @pytest.fixture(scope="module")
 def permuted() -> list[nn.Module]:
-    return [seeded(lambda order=order: Permuted(order)) for order in ORDERS]
+    return [seeded(partial(Permuted, order)) for order in ORDERS]
 
 
 def test_features_are_of_the_layers_that_run_last(permuted: list[nn.Module]) -> None:
@@ -143,7 +144,7 @@ class Activated(nn.Module):
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_an_activation_function_is_what_it_computes(spelling: str) -> None:
     function, written, factor = SPELLINGS[spelling]
-    one, other = (seeded(lambda made=made: Activated(made)) for made in (function, written))
+    one, other = (seeded(partial(Activated, made)) for made in (function, written))
     with activations(one) as expected, torch.no_grad():
         one(PIXELS.float())
     with activations(other) as found, torch.no_grad():

@@ -20,7 +20,7 @@ from regen_lib.data.listing import listing
 from regen_lib.data.stream import Streamed
 from regen_lib.networks.blocks import initialise
 from regen_lib.networks.caffenet import caffenet
-from regen_lib.training import identity, loop
+from regen_lib.training import description, loop, written
 from regen_lib.training.loop import fit
 from regen_lib.training.noise import Noise
 from regen_lib.training.recipe import Recipe
@@ -126,12 +126,19 @@ def one_pixel_other(images: Images) -> Images:
     return Images(pixels, images.labels)
 
 
+def halving(network: nn.Module) -> nn.Module:
+    """With half its outputs, by a hook."""
+    network.register_forward_hook(lambda module, inputs, output: output / 2)
+    return network
+
+
 OTHER = {
     "another seed": ("seed", {}, lambda images: {"seed": 1}),
     "another rate": ("settings", {}, lambda images: {"recipe": Recipe(4, 0.06, batch=16)}),
     "other labels": ("images", {}, lambda images: {"data": relabelled(images)}),
     "another pixel": ("images", {}, lambda images: {"data": one_pixel_other(images)}),
     "another start": ("network", {}, lambda images: {"start": initialise(fresh(), torch.Generator().manual_seed(5))}),
+    "a hook": ("network", {}, lambda images: {"start": halving(fresh())}),
     "other noise": (
         "objective",
         {"noise": Noise(draw(3, *TASK.shape) * 20)},
@@ -183,10 +190,10 @@ def test_the_same_made_again_goes_on(tmp_path: Path, training: Training, what: s
 @pytest.fixture
 def forgetful() -> Iterator[None]:
     """The hashes of code are made anew."""
-    for known in (identity.source, source.read):
+    for known in (written.source, source.read):
         known.cache_clear()
     yield
-    for known in (identity.source, source.read):
+    for known in (written.source, source.read):
         known.cache_clear()
 
 
@@ -201,11 +208,11 @@ def test_changed_code_starts_anew(tmp_path: Path, training: Training, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", edited)
-        identity.source.cache_clear()
+        written.source.cache_clear()
         source.read.cache_clear()
         with pytest.warns(StudyWarning, match="made with other code"):
             training(tmp_path)
-    identity.source.cache_clear()
+    written.source.cache_clear()
     source.read.cache_clear()
     killed_in_second_epoch(training, tmp_path)
     monkeypatch.setattr(loop, "cross_entropy", lambda network, noise, x, y, rng: nn.functional.cross_entropy(network(x), y) * 0.5)
@@ -276,12 +283,12 @@ def test_a_stream_is_known_by_its_files(tmp_path: Path) -> None:
     for name in ("a/1.jpg", "b/2.jpg"):
         (tmp_path / name).parent.mkdir()
         Image.new("RGB", (260, 260)).save(tmp_path / name)
-    before = identity.described(Streamed(listing(tmp_path)))
-    assert identity.described(Streamed(listing(tmp_path))) == before
+    before = description.described(Streamed(listing(tmp_path)))
+    assert description.described(Streamed(listing(tmp_path))) == before
     Image.new("RGB", (260, 261)).save(tmp_path / "b/2.jpg")
-    changed = identity.described(Streamed(listing(tmp_path)))
+    changed = description.described(Streamed(listing(tmp_path)))
     (tmp_path / "a/1.jpg").rename(tmp_path / "b/1.jpg")
-    assert len({before, changed, identity.described(Streamed(listing(tmp_path)))}) == 3
+    assert len({before, changed, description.described(Streamed(listing(tmp_path)))}) == 3
 
 
 def test_precision(images: Images, network: nn.Module) -> None:

@@ -284,6 +284,32 @@ def test_tensors_of_other_kinds_are_named(change: Callable[[Tensor], Tensor], ki
         place(network, found, "w.pth")
 
 
+@pytest.mark.parametrize("strides", [(1, 1), (0, 1), (1, 0), (0, 0), (2, 1)])
+def test_numbers_that_lie_on_each_other_are_refused(tmp_path: Path, strides: tuple[int, int]) -> None:
+    """A flipped bit of a stride in torch's old form, whose pickle has no checksum, would read as other weights."""
+    network, path = tiny("squeezenet"), tmp_path / "net.pth"
+    name, last = list(network.state_dict().items())[-2]
+    lying = torch.ones(last.numel()).as_strided(last.shape, (*strides, 0, 0))
+    torch.save({**network.state_dict(), name: lying}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(StudyError, match=rf"net\.pth: numbers of {name} lie on each other.*: download it again"):
+        load_weights(tiny("squeezenet"), str(path))
+
+
+def test_any_order_of_dimensions_and_gaps_between_numbers_are_read(tmp_path: Path) -> None:
+    """As networks in ``channels_last`` and views of larger tensors are saved."""
+    network, other, path = tiny("squeezenet"), tiny("squeezenet"), tmp_path / "net.pth"
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    for name, tensor in state.items():
+        if tensor.ndim == 4:
+            wide = torch.cat([tensor, tensor], 1).contiguous(memory_format=torch.channels_last)
+            state[name] = wide[:, : tensor.shape[1]]
+    torch.save(state, path)
+    for parameter in other.parameters():
+        parameter.data.zero_()
+    load_weights(other, str(path))
+    assert same(network, other)
+
+
 def test_a_download_cut_short_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     for error in (RuntimeError("invalid hash value"), IncompleteRead(b"x", 9), ConnectionResetError("reset")):

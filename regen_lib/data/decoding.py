@@ -184,17 +184,21 @@ def make_room(folder: Path, parts: Sequence[Part], size: int) -> None:
 
 
 def report(parts: Sequence[Part], unreadable: str) -> None:
-    """Say what was converted and what could not be read; :class:`StudyError` for the latter, unless it may be dropped."""
-    bad, modes = [], Counter[str]()
+    """Say what was converted and what could not be read; :class:`StudyError` for the latter, unless it may be dropped and leaves of
+    every split something."""
+    bad, modes, kept = [], Counter[str](), Counter[str]()
     for part in parts:
         note = part.known()
         bad += note["bad"]
         modes.update(note["modes"])
-    print(f"{sum(modes.values())} images decoded, stored as {dict(sorted(modes.items()))}, kept as RGB; {len(bad)} cannot be decoded")
+        kept[part.split] += len(note["labels"])
+    print(f"{kept.total()} images decoded, stored as {dict(sorted(modes.items()))}, kept as RGB; {len(bad)} cannot be decoded")
     for reason in bad:
         print(reason)
     if bad and unreadable != "drop":
         raise StudyError(f"{len(bad)} files cannot be decoded; {bad[0]}: mend them, or set images.options.unreadable to drop")
+    if empty := [split for split, count in kept.items() if not count]:
+        raise StudyError(f"no image of {', '.join(empty)} can be decoded; {bad[0]}: is it the right folder, and was it downloaded whole?")
 
 
 def settle(parts: Sequence[Part]) -> None:

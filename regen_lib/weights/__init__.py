@@ -55,12 +55,24 @@ def place(network: nn.Module, found: list[tuple[str, Tensor]], source: str) -> N
         if tensor.dtype not in FLOATS or tensor.layout is not torch.strided or tensor.is_meta:
             kind = f"{tensor.dtype}, {'on meta' if tensor.is_meta else str(tensor.layout).removeprefix('torch.')}"
             raise StudyError(f"{source}: {theirs} holds {kind}: expected plain floating-point numbers of 16, 32 or 64 bits")
+        if overlaps(tensor):
+            raise StudyError(f"{source}: numbers of {theirs} lie on each other, as in no file of weights: download it again")
         if not bool(tensor.isfinite().all()):
             raise StudyError(f"{source}: {theirs} holds NaN or infinity: download it again")
     if len(wanted) != len(found):
         raise StudyError(f"{source}: {len(found)} arrays for {len(wanted)} of the network: another network, or other options?")
     for place_, (_, tensor) in zip(wanted.values(), found, strict=True):
         place_.copy_(tensor)
+
+
+def overlaps(tensor: Tensor) -> bool:
+    """Whether places of a tensor share a number: what torch pickles says where they lie, and nothing checks a bit of it."""
+    reach = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride < reach:
+            return True
+        reach += (size - 1) * stride
+    return False
 
 
 def weights_source(weights: str, raw: Path) -> str:

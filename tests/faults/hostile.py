@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.io import savemat
 
 from tests.faults.damages import PWNED, Evil, Spoil, bomb
-from tests.test_weights import blob, message, varint
+from tests.test_weights import blob, message, tiny, varint
 
 HUGE = 2**40
 Files = dict[str, bytes | Spoil]
@@ -68,7 +68,7 @@ def pth() -> Files:
         "states in states": {"state_dict": {"state_dict": {"state_dict": {"model": {}}}}},
         "a state of itself": ringed,
         "2^40 values of one byte": lambda: {"conv1.weight": torch.ones(1).expand(HUGE)},
-        "overlapping values": lambda: {"conv1.weight": torch.ones(9).as_strided((4, 3, 11, 11), (1, 1, 0, 0))},
+        "overlapping values": overlapping,
         "a sparse tensor": lambda: {"conv1.weight": torch.eye(3).to_sparse()},
         "a tensor without data": lambda: {"conv1.weight": torch.ones(4, 3, 11, 11, device="meta")},
         "a quantised tensor": lambda: {"conv1.weight": torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.quint8)},
@@ -80,6 +80,13 @@ def pth() -> Files:
     found: Files = {name: partial(torch_file, value) for name, value in values.items()}
     found |= {f"calls {function.__name__}": partial(calling, function) for function in (os.mkdir, os.system, exec, open)}
     return {**found, "a zip bomb": bomb, "said to be encrypted": encrypted, "deep pickle": b"\x80\x02" + b"(" * 200_000 + b"."}
+
+
+def overlapping() -> dict[str, torch.Tensor]:
+    """A whole network's state, but that numbers of its first weight lie on each other."""
+    state = {name: tensor.detach() for name, tensor in tiny().state_dict().items() if not name.startswith("normalize.")}
+    first = next(iter(state))
+    return {**state, first: torch.ones(9).as_strided(state[first].shape, (1, 1, 0, 0))}
 
 
 def ringed() -> dict[str, Any]:

@@ -12,14 +12,14 @@ from PIL import Image
 from regen_lib.core.images import load_images
 from regen_lib.data.sources import prepare
 from tests.faults.fault import Fault, expect
-from tests.faults.images import Write, variants
+from tests.faults.images import NOT_IMAGES, Write, variants
 
-GOOD = 4  # images that are always there
+GOOD = 6  # images that are always there, two of each split: one that cannot be decoded leaves none empty
 
 
 def good_tree(raw: Path) -> Path:
-    """Two classes of two images."""
-    for index, name in enumerate("aabb"):
+    """Two classes of three images."""
+    for index, name in enumerate("aaabbb"):
         path = raw / "t" / name / f"good{index}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30), (index * 50, 9, 9)).save(path)
@@ -28,10 +28,10 @@ def good_tree(raw: Path) -> Path:
 
 def decoded() -> tuple[int, str]:
     """How many images are in a set of all that can be decoded, and what was said."""
-    options = {"trees": dict.fromkeys(("train", "validation", "test"), "t"), "counts": {"train": 1, "test": None}, "unreadable": "drop"}
+    options = {"trees": dict.fromkeys(("train", "validation", "test"), "t"), "counts": {"train": 2, "test": None}, "unreadable": "drop"}
     said, target = io.StringIO(), Path("data/images.safetensors")
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        prepare("image_folder", Path("data/raw"), target, validation=1, seed=0, **options)
+        prepare("image_folder", Path("data/raw"), target, validation=2, seed=0, **options)
     return sum(len(split) for split in load_images(target).values()), said.getvalue()
 
 
@@ -46,7 +46,14 @@ def attempt(write: Write, expected: str, project: Path) -> None:
     expect("cannot be decoded (" in said or expected == "decoded" or not listed, "dropped without a word")
 
 
+def pointers(tree: Path) -> None:
+    """Nothing but what a checkout without Git LFS leaves."""
+    for path in tree.glob("*/*"):
+        path.write_bytes(NOT_IMAGES["a pointer of Git LFS"])
+
+
 def faults(rng: Random) -> Iterator[Fault]:
     """Every variant."""
     for kind, name, write, expected in variants(rng.randrange(2**31)):
         yield Fault("images", f"{kind}: {name}", partial(attempt, write, expected), cost=0.15, bound=30)
+    yield Fault("images", "trees: nothing but pointers of Git LFS", partial(attempt, pointers, "refused"), names=".jpg", cost=0.15)

@@ -1,11 +1,13 @@
 """A training killed after an epoch, and begun again after something has changed: never a mixture of the two."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -32,7 +34,8 @@ def noise(seed: int, probability: float = 0.5) -> Noise:
 
 def base() -> Arguments:
     """A training's arguments, all that makes its result."""
-    return {"net": 5, "images": images(), "recipe": RECIPE, "seed": 0, "noise": noise(1), "objective": None, "parts": slice(None)}
+    how = {"net": 5, "images": images(), "recipe": RECIPE, "seed": 0, "noise": noise(1), "objective": None, "parts": slice(None)}
+    return {**how, "hook": None}
 
 
 def smoothed(network: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
@@ -43,6 +46,62 @@ def smoothed(network: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator) -> 
 def sharp(network: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
     """And another."""
     return nn.functional.cross_entropy(network(x) * 2, y)
+
+
+SCRIPT = """
+import torch
+from torch.nn.functional import cross_entropy
+
+SMOOTHING = 0.1
+WEIGHTS = {"loss": torch.tensor(1.5)}
+
+def made(factor):
+    return lambda loss: loss * factor
+
+stretched = made(1.25)
+
+def raised(loss, power=1.75):
+    return loss**power
+
+class Objective:
+    share = 0.875
+
+    def __init__(self):
+        self.given = 0.625
+
+    @staticmethod
+    def fixed():
+        return 1.125
+
+    @property
+    def shown(self):
+        return 1.375
+
+    def __call__(self, network, x, y, rng):
+        loss = cross_entropy(network(x), y, label_smoothing=SMOOTHING) * WEIGHTS["loss"]
+        return stretched(raised(loss)) * self.share * self.given * self.fixed() * self.shown
+"""
+EDITS = {  # by the number in the script that is another
+    "a global": "0.1",
+    "a tensor in a global": "1.5",
+    "a helper's closure": "1.25",
+    "a helper's default": "1.75",
+    "a class attribute": "0.875",
+    "an attribute": "0.625",
+    "a static method": "1.125",
+    "a property": "1.375",
+}
+OUTSIDE: dict[str, object] = {"SMOOTHING": 0.3, "WEIGHTS": {"loss": torch.tensor(0.5)}}  # from the command line, say: the file is the same
+
+
+def written(text: str, file: str | None, **outside: object) -> Arguments:
+    """A training whose objective a script makes that lies in a ``file``, or was typed or piped; ``outside`` are other globals of it."""
+    module = ModuleType("script")
+    module.__file__ = file
+    sys.modules["script"] = module
+    exec(text, vars(module))
+    vars(module).update(outside)
+    return {**base(), "objective": module.Objective()}
 
 
 def relabelled(given: Images) -> Images:
@@ -67,6 +126,7 @@ CHANGES: dict[str, Callable[[Arguments], Arguments]] = {
     "no noise": lambda a: {"noise": None},
     "the network's weights": lambda a: {"net": 6},
     "the objective": lambda a: {"objective": smoothed},
+    "a hook": lambda a: {"hook": lambda network, inputs, output: output / 2},
     "what is trained": lambda a: {"parts": slice(-1, None)},
 }
 
@@ -74,6 +134,8 @@ CHANGES: dict[str, Callable[[Arguments], Arguments]] = {
 def train(a: Arguments, resume: Path | None) -> str:
     """The result of a training."""
     net = network_of(a["net"], images().pixels)
+    if a["hook"]:
+        net.register_forward_hook(a["hook"])
     objective = partial(a["objective"], net) if a["objective"] else None
     parts = [net] if a["parts"] == slice(None) else list(net.children())[a["parts"]]
     fit(net, parts, a["images"], a["recipe"], seed=a["seed"], name="net", noise=a["noise"], objective=objective, resume=resume)
@@ -110,8 +172,25 @@ def attempt(first: Arguments, second: Arguments, epochs: int, project: Path) -> 
         raise LeftoverError(f"after the training: {left[0]}")
 
 
+def edited(number: str, file: str | None, project: Path) -> None:
+    """The same with a script of no file, in which a number has become half of it."""
+    other = SCRIPT.replace(number, str(float(number) / 2))
+    attempt(written(SCRIPT, file), written(other, file), 1, project)
+
+
+def called_otherwise(name: str, project: Path) -> None:
+    """The same with a script of a file that is the same, and is given another value from outside."""
+    Path("script.py").write_text(SCRIPT)
+    attempt(written(SCRIPT, "script.py"), written(SCRIPT, "script.py", **{name: OUTSIDE[name]}), 1, project)
+
+
 def faults(rng: Random) -> Iterator[Fault]:
-    """Every change, both ways, after every epoch."""
+    """Every change, both ways, after every epoch; every edit of a script."""
+    for label, number in EDITS.items():
+        for place, file in {"typed": None, "piped": "<stdin>"}.items():
+            yield Fault("resuming", f"{label} of a script that was {place}", partial(edited, number, file), cost=0.5)
+    for name in OUTSIDE:
+        yield Fault("resuming", f"{name} of a file given from outside", partial(called_otherwise, name), cost=0.5)
     for label, change in CHANGES.items():
         for epochs in (1, 2):
             other = {**base(), **change(base())}

@@ -21,7 +21,7 @@ from tests.faults import damages, hostile
 from tests.faults.artifacts import digest
 from tests.faults.damages import Spoil
 from tests.faults.fault import Fault, expect
-from tests.matconvnet import matconvnet_layers
+from tests.matconvnet import matconvnet_layers, save_mat73
 from tests.test_weights import caffemodel, convolutions_and_linear, tiny
 
 FLIPS = 16
@@ -31,9 +31,10 @@ SIDE = 224
 
 @dataclass(frozen=True)
 class Format:
-    """A format: a file's name, its whole bytes, how it is read, and the runs of numbers in it where nothing checks a bit.
+    """A format: a file's name, its whole bytes, how it is read, and the runs of bytes in it where nothing checks a bit.
 
-    ``payload`` is empty where the format has checksums; elsewhere bits are flipped only in what says where which numbers are.
+    ``payload`` is empty where the format has checksums; elsewhere bits are flipped only in what says where which numbers are, and
+    nowhere where that says so without any redundancy.
     """
 
     name: str
@@ -88,6 +89,13 @@ def mat(cells: list[dict[str, object]], *, compressed: bool) -> bytes:
     return buffer.getvalue()
 
 
+def mat73(network: nn.Module) -> bytes:
+    """What MATLAB saves as version 7.3."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_mat73(Path(folder) / "net.mat", matconvnet_layers(network), later=True)
+        return (Path(folder) / "net.mat").read_bytes()
+
+
 def perturbation(*shape: int) -> np.ndarray:
     """Random signs of 10 pixels, in blocks that compress."""
     return np.where(np.random.default_rng(0).random(shape) < 0.5, -10, 10).astype(np.float32)
@@ -117,6 +125,7 @@ def formats() -> tuple[Format, ...]:
     blobs = convolutions_and_linear(network)
     caffe = tuple(array.numpy().tobytes() for _, _, arrays in blobs for array in arrays)
     cells, columns = matconvnet(network)
+    later = mat73(network)
     nested: dict[str, object] = {"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}
     chw = perturbation(3, SIDE, SIDE)
     return (
@@ -128,6 +137,7 @@ def formats() -> tuple[Format, ...]:
         Format("caffemodel, old", "net.caffemodel", caffemodel(blobs, old=True), filled, caffe),
         Format("mat", "net.mat", mat(cells, compressed=False), filled, columns),
         Format("mat, compressed", "net.mat", mat(cells, compressed=True), filled),
+        Format("mat, 7.3", "net.mat", later, filled, (later,)),  # HDF5 says by a bare number where an array begins
         Format("npy", "sPGD/v.npy", numpy_bytes(chw), read_perturbation, (chw.tobytes(),)),
         Format("h5", "UAP/v.h5", hdf5_bytes(chw), read_perturbation),
     )
@@ -165,7 +175,7 @@ def refused(form: Format, data: bytes | Spoil, project: Path) -> None:
 def flips(form: Format, rng: Random) -> dict[str, Spoil]:
     """Bits flipped where the format lets it be noticed."""
     places = form.structure()
-    chosen = [(rng.choice(places), rng.randrange(8)) for _ in range(FLIPS)]
+    chosen = [(rng.choice(places), rng.randrange(8)) for _ in range(FLIPS if places else 0)]
     return {
         f"bit {bit} of byte {place} flipped": damages.rewritten(partial(damages.flipped, place=place, bit=bit)) for place, bit in chosen
     }

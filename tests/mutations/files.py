@@ -3,7 +3,8 @@
 from tests.mutations.mutation import Mutation
 
 DAMAGE, RESUME, REPLACING, WEIGHTS = (f"tests/test_{name}.py" for name in ("damage", "resume", "replacing", "weights"))
-STORAGE, IDENTITY = "regen_lib/core/storage.py", "regen_lib/training/identity.py"
+STORAGE, DESCRIPTION = "regen_lib/core/storage.py", "regen_lib/training/description.py"
+TYPED = "tests/test_resume_typed.py"
 ANEW = (f"{RESUME}::test_a_training_that_differs_in_anything_starts_anew",)
 SEALED = (f"{DAMAGE}::test_a_change_that_a_hash_covers_is_refused_all_the_same",)
 
@@ -43,7 +44,31 @@ MUTATIONS = (
         '"images": len(images),',
         ANEW,
     ),
-    Mutation("a function's numbers do not count", IDENTITY, "(value.co_code, value.co_names, value.co_consts)", "(value.co_code,)", ANEW),
+    Mutation(
+        "a function's numbers do not count",
+        DESCRIPTION,
+        "self.all(value.co_code, value.co_names, value.co_consts)",
+        "self.all(value.co_code)",
+        ANEW,
+    ),
+    Mutation(
+        "globals of a file do not count",
+        DESCRIPTION,
+        "[looked_up(function), vars(function)]",
+        "[vars(function)]",
+        (f"{TYPED}::test_what_a_file_takes_from_outside_counts",),
+    ),
+    Mutation(
+        "special methods do not count", DESCRIPTION, "isinstance(each, METHODS)}", "0}", (f"{TYPED}::test_what_is_in_no_file_counts",)
+    ),
+    Mutation("hooks do not count", DESCRIPTION, "attributes, *hooks(module))]", "attributes)]", (f"{TYPED}::test_hooks_count",)),
+    Mutation(
+        "what is piped has a file",
+        "regen_lib/training/written.py",
+        "isinstance(file, str) and Path(file).is_file()",
+        "isinstance(file, str)",
+        (f"{TYPED}::test_what_is_in_no_file_counts",),
+    ),
     Mutation(
         "a kept NaN is taken up",
         "regen_lib/training/checkpoint.py",
@@ -78,6 +103,13 @@ MUTATIONS = (
         '("aux", "loss1/", "loss2/")',
         '("aux", "loss1/")',
         (f"{WEIGHTS}::test_googlenet_without_its_auxiliary_heads",),
+    ),
+    Mutation(
+        "numbers that lie on each other are read",
+        "regen_lib/weights/__init__.py",
+        "if size > 1 and stride < reach:",
+        "if size > 1 and not stride:",
+        (f"{WEIGHTS}::test_numbers_that_lie_on_each_other_are_refused",),
     ),
     Mutation(
         "arrays of MATLAB 7.3 keep their axes",
