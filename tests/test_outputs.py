@@ -13,6 +13,7 @@ from PIL import Image
 from regen_lib.core.errors import StudyError
 from regen_lib.study.__main__ import main
 from regen_lib.study.outputs import KEY, PICTURE, code, outputs_hash, small, write_outputs, write_picture
+from regen_lib.study.stage import tidied
 
 V4 = nbformat.v4
 
@@ -76,6 +77,24 @@ def test_outputs_are_taken_without_what_differs_from_machine_to_machine(folder: 
     bytes_ = (folder / "notebooks/n.ipynb").read_bytes()
     write_outputs(folder / "notebooks", folder / "executed", ".")
     assert (folder / "notebooks/n.ipynb").read_bytes() == bytes_
+
+
+def test_where_a_kernel_cuts_what_is_printed_leaves_no_trace(tmp_path: Path) -> None:
+    """A slow machine's kernel sends in pieces what a fast one's sends at once."""
+
+    def executed(*outputs: Any) -> bytes:
+        run = notebook("b = a + 1", stage=None)
+        for number, cell in enumerate(run.cells):
+            cell.id = f"cell-{number}"
+        run.cells[-1].outputs, run.cells[-1].execution_count = [V4.new_output("stream", name="stdout", text="first\n"), *outputs], 2
+        nbformat.write(run, tmp_path / "run.ipynb")
+        assert tidied(tmp_path / "run.ipynb") == 2
+        return (tmp_path / "run.ipynb").read_bytes()
+
+    last = V4.new_output("display_data", {"text/plain": "3"})
+    pieces = [V4.new_output("stream", name=name, text=f"{text}\n") for name, text in (("stdout", "a"), ("stderr", "bar"), ("stdout", "b"))]
+    assert executed(*pieces, last) == executed(V4.new_output("stream", name="stdout", text="a\nb\n"), last)
+    assert executed(last, *pieces) != executed(*pieces, last)
 
 
 def test_outputs_of_another_run_are_told_apart(folder: Path) -> None:

@@ -1,5 +1,6 @@
-"""A notebook, read from its file: whole, and fit for what reads its cells."""
+"""A notebook, read from its file, whole and fit for what reads its cells; the outputs of a cell in one form."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +24,14 @@ def read_notebook(path: Path, otherwise: str = GITS) -> Any:
     except Exception as error:  # nbformat's, which meets what it does not expect with whatever Python raises
         raise StudyError(f"{path} is damaged, or no notebook: {otherwise}") from error
     return notebook
+
+
+def joined(outputs: Iterable[Any]) -> list[Any]:
+    """A cell's outputs, each run of pieces of one stream as one: where a kernel cuts what is printed depends on how fast the machine is."""
+    kept: list[Any] = []
+    for output in outputs:
+        if kept and output.output_type == kept[-1].output_type == "stream" and output.name == kept[-1].name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept

@@ -22,7 +22,7 @@ from PIL import Image
 from regen_lib.core.errors import StudyError
 from regen_lib.core.replacing import replace_bytes
 from regen_lib.core.source import plain
-from regen_lib.study.notebook_file import read_notebook
+from regen_lib.study.notebook_file import joined, read_notebook
 from regen_lib.study.stage import replace
 
 KEY = "regen_lib"  # of a notebook's metadata
@@ -111,16 +111,13 @@ def cleaned(outputs: Iterable[Any], count: int) -> list[Any]:
         output = nbformat.from_dict(output)  # type: ignore[no-untyped-call]
         if output.output_type == "stream":
             output.text = portable(re.sub(r"^.*\r(?=[^\n])", "", output.text, flags=re.MULTILINE))
-            if kept and kept[-1].output_type == "stream":
-                kept[-1].text += output.text
-                continue
         else:
             output.metadata = {}
             output.data = {mime: small(value) if mime == "image/png" else portable(value) for mime, value in output.data.items()}
         if output.output_type == "execute_result":
             output.execution_count = count
         kept.append(output)
-    return kept
+    return joined(kept)
 
 
 def portable(text: Any) -> Any:

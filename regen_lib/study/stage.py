@@ -29,7 +29,7 @@ from regen_lib.core.replacing import replace_bytes, writing
 from regen_lib.study import lifeline
 from regen_lib.study.files import plain
 from regen_lib.study.kernel import OwnKernel
-from regen_lib.study.notebook_file import read_notebook
+from regen_lib.study.notebook_file import joined, read_notebook
 from regen_lib.study.params import lookup
 
 EXECUTED, USAGE, CODE = Path("executed"), Path("build/usage"), Path("data/code")
@@ -159,7 +159,7 @@ def tidied(path: Path) -> int | None:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"  # papermill draws one
     for cell in code:
-        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        cell.outputs = joined(output for output in cell.outputs if output.get("name") != "stderr")
     replace(path, nbformat.writes(notebook))  # type: ignore[no-untyped-call]
     last: int | None = code[-1].execution_count
     return last
