@@ -1,5 +1,8 @@
 """What a user wrote counts when a training is taken up: what was typed or piped is in no file, and a file's globals are not in it."""
 
+import argparse
+import collections
+import functools
 import importlib
 import logging
 import sys
@@ -7,7 +10,9 @@ import threading
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,6 +20,8 @@ from tqdm import tqdm
 
 from regen_lib.training import identity
 from regen_lib.training.description import described
+from regen_lib.training.recipe import Recipe
+from regen_lib.training.written import source
 
 TYPED = """
 import functools
@@ -102,6 +109,7 @@ def test_what_is_in_no_file_counts(monkeypatch: pytest.MonkeyPatch, file: str | 
         typed = types.ModuleType("typed")
         typed.__file__ = file
         monkeypatch.setitem(sys.modules, "typed", typed)
+        source.cache_clear()
         exec(text, vars(typed))
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -161,6 +169,39 @@ class Meter:
     def __init__(self, share: float) -> None:
         self.share, self.lock, self.bar, self.me = share, threading.Lock(), tqdm(total=1, disable=True), self
 
+    def shared(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.share
+
+
+KINDS: dict[str, Callable[[float], object]] = {
+    "a list": lambda share: [1, (share, "a")],
+    "a queue": lambda share: collections.deque([share]),
+    "an array": lambda share: np.array([share]),
+    "an array of objects": lambda share: np.array([[share], None], object),
+    "arguments": lambda share: argparse.Namespace(share=share),
+    "a namespace": lambda share: types.SimpleNamespace(share=share),
+    "a recipe": lambda share: Recipe(1, share),
+    "a network": lambda share: nn.Dropout(share),
+    "a distribution": lambda share: torch.distributions.Beta(share, 0.2),
+    "a partial": lambda share: functools.partial(torch.mul, share),
+    "a bound method": lambda share: Meter(share).shared,
+    "a set": lambda share: {share, "a"},
+}
+VALUE: Any = None
+
+
+def valued(x: torch.Tensor, y: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    return x * VALUE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_globals_of_every_kind_count(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def made(share: float) -> str:
+        monkeypatch.setitem(globals(), "VALUE", KINDS[kind](share))
+        return described(valued)
+
+    assert made(0.1) == made(0.1) != made(0.3)
+
 
 LOG, BAR, LOCK = logging.getLogger("resume"), tqdm(total=9, disable=True), threading.Lock()
 DIARY = Path("diary")
@@ -186,6 +227,17 @@ def test_who_is_told_of_a_training_is_no_part_of_it(tmp_path: Path, monkeypatch:
     assert described(talkative) == before
     monkeypatch.setitem(globals(), "METER", Meter(0.3))
     assert described(talkative) != before
+
+
+def test_what_is_passed_over_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed class's object is looked through up to the first thing that cannot be told apart: what was found until then goes too."""
+
+    def made(number: int) -> str:
+        held = argparse.Namespace(count=number, call=lambda: number, lock=threading.Lock())
+        monkeypatch.setitem(globals(), "BAR", held)
+        return described(talkative)
+
+    assert made(1) == made(2)
 
 
 images = torch.zeros(1)

@@ -2,11 +2,13 @@
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from functools import cached_property, partial, singledispatchmethod
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodDescriptorType, MethodType, ModuleType, WrapperDescriptorType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodDescriptorType, MethodType, ModuleType, SimpleNamespace
+from types import WrapperDescriptorType as Wrapper
 from typing import Any
 
 import numpy as np
@@ -80,10 +82,10 @@ class Description:
 
     def untold(self, value: Any) -> str:
         """What nobody can tell from another of its class."""
-        kind = type(value)
         if self.lenient:
-            return f"{kind.__module__}.{kind.__qualname__} {getattr(value, '__name__', '')}"
-        raise StudyError(f"nobody can tell one {kind.__qualname__} from another: leave it out of the objective, or train without resume")
+            return name_of(value)
+        kind = type(value).__qualname__
+        raise StudyError(f"nobody can tell one {kind} from another: leave it out of the objective, or train without resume")
 
     @singledispatchmethod
     def kind(self, value: Any) -> str:
@@ -96,14 +98,20 @@ class Description:
             return self.untold(value)
         if not self.lenient or own(type(value).__module__):
             return self.all(type(value), attributes)
-        self.lenient = False
+        known, waiting, self.lenient = len(self.known), len(self.waiting), False
         try:
             return self.all(type(value), attributes)
         except (StudyError, RecursionError):
-            self.lenient = True
-            return self.untold(value)
+            self.forget(known, waiting)
+            return name_of(value)
         finally:
             self.lenient = True
+
+    def forget(self, known: int, waiting: int) -> None:
+        """All but so many of the first values and the first functions and classes."""
+        del self.waiting[waiting:]
+        for key in list(self.known)[known:]:
+            del self.known[key]
 
     @kind.register
     def _(self, _value: Executor | logging.Logger | logging.LoggerAdapter | logging.Handler | tqdm) -> str:  # type: ignore[type-arg]
@@ -125,7 +133,7 @@ class Description:
         return together(self.all(key, each) for key, each in value.items())
 
     @kind.register
-    def _(self, value: list | tuple) -> str:  # type: ignore[type-arg]
+    def _(self, value: list | tuple | deque) -> str:  # type: ignore[type-arg]
         return self.all(*value)
 
     @kind.register
@@ -166,7 +174,7 @@ class Description:
         return self.all(value.co_code, value.co_names, value.co_consts)
 
     @kind.register
-    def _(self, value: BuiltinFunctionType | MethodDescriptorType | WrapperDescriptorType) -> str:
+    def _(self, value: BuiltinFunctionType | MethodDescriptorType | Wrapper) -> str:
         return f"{getattr(value, '__module__', None)}.{value.__qualname__} {torch.__version__}"
 
     @kind.register
@@ -200,9 +208,14 @@ class Description:
         return together([*(f"{module}.{each.__qualname__} {source(module)}" for module, each in named), written])
 
 
+def name_of(value: Any) -> str:
+    """The class of a value, and its name if it has one."""
+    return f"{type(value).__module__}.{type(value).__qualname__} {getattr(value, '__name__', '')}"
+
+
 def attributes_of(value: Any) -> Any:
     """The attributes of an object, those in slots too; None where Python does not show them."""
-    if not type(value).__flags__ & PYTHON_CLASS:
+    if not type(value).__flags__ & PYTHON_CLASS and not isinstance(value, SimpleNamespace):
         return None
     return object.__getstate__(value) or getattr(value, "__dict__", None)
 

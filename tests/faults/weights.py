@@ -3,7 +3,7 @@
 import io
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -61,6 +61,11 @@ def filled(path: Path) -> object:
             parameter.zero_()
     load_weights(network, str(path))
     return network.state_dict()
+
+
+def released(path: Path) -> object:
+    """A released perturbation, wherever its file lies."""
+    return replace(read_perturbation(path), path=Path(path.name))
 
 
 def saved(state: object, *, zipped: bool = True) -> bytes:
@@ -138,8 +143,8 @@ def formats() -> tuple[Format, ...]:
         Format("mat", "net.mat", mat(cells, compressed=False), filled, columns),
         Format("mat, compressed", "net.mat", mat(cells, compressed=True), filled),
         Format("mat, 7.3", "net.mat", later, filled, (later,)),  # HDF5 says by a bare number where an array begins
-        Format("npy", "sPGD/v.npy", numpy_bytes(chw), read_perturbation, (chw.tobytes(),)),
-        Format("h5", "UAP/v.h5", hdf5_bytes(chw), read_perturbation),
+        Format("npy", "sPGD/v.npy", numpy_bytes(chw), released, (chw.tobytes(),)),
+        Format("h5", "UAP/v.h5", hdf5_bytes(chw), released),
     )
 
 
