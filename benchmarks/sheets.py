@@ -18,6 +18,7 @@ PAGES = {  # which blocks each has
     "docs/imagenet.md": ("sample", "memory", "cost"),
     "docs/controls.md": ("variants", "hardening", "patience", "budget"),
     "docs/speed.md": ("kernels", "speed"),
+    "docs/first-steps.md": ("first_steps",),
 }
 
 
@@ -174,6 +175,17 @@ def variants(table: pd.DataFrame) -> str:
     return "\n\n".join([*parts, f"{where}; ± is half of a 95 % interval over images, on one network; {table.machine.iloc[0]}."])
 
 
+def first_steps(table: pd.DataFrame) -> str:
+    """What each reader does, how long it takes and when it is done, counted from the clone that all begin with."""
+    clone, lines = table.seconds.iloc[0], ["| reader | what for | how | time | since the clone |", "|---|---|---|--:|--:|"]
+    for reader, rows in table.groupby("reader", sort=False):
+        since = rows.seconds.cumsum() + (clone if rows.index[0] else 0)
+        for row, total in zip(rows.itertuples(), since, strict=True):
+            how = " → ".join(f"`{part}`" for part in str(row.done).replace("|", r"\|").split(" → "))
+            lines.append(f"| {reader} | {row.aim} | {how} | {row.seconds:,.0f} s | {total:,.0f} s |")
+    return "\n".join([*lines, "", f"{table.machine.iloc[0]}."])
+
+
 def known(value: float) -> str:
     """A number, or nothing where it was not measured."""
     return "" if pd.isna(value) else f"{value:.3f}"
@@ -190,6 +202,7 @@ def blocks() -> dict[str, str]:
         "hardening": hardening(pd.read_csv(RESULTS / "hardening.csv"), params["secondary"]["training"]),
         "variants": variants(pd.read_csv(RESULTS / "variants.csv")),
         "patience": patience(pd.read_csv(RESULTS / "patience.csv")),
+        "first_steps": first_steps(pd.read_csv(RESULTS / "first_steps.csv")),
         "kernels": gpu_sheet.block(RESULTS),
         "speed": speed([pd.read_csv(path, keep_default_na=False) for path in sorted(RESULTS.glob("speed-*.csv"))]),
     }

@@ -76,13 +76,17 @@ def test_a_row_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_time_is_counted_from_the_clone() -> None:
-    rows = [("student", "take", "git clone .", 2.0), ("student", "make", "make setup", 200.4), ("reviewer", "read", "a.md → b.md", 0.0)]
+    rows = [
+        ("student", "take", "git clone .", 2.0),
+        ("student", "make", "make setup | tee x", 200.4),
+        ("reviewer", "read", "a.md → b.md", 0.0),
+    ]
     rows += [("reviewer", "build", "make docs", 60.0)]
     table = pd.DataFrame(rows, columns=["reader", "aim", "done", "seconds"]).assign(machine="a processor")
     lines = first_steps(table).splitlines()
     assert lines[2:6] == [
         "| student | take | `git clone .` | 2 s | 2 s |",
-        "| student | make | `make setup` | 200 s | 202 s |",
+        r"| student | make | `make setup \| tee x` | 200 s | 202 s |",
         "| reviewer | read | `a.md` → `b.md` | 0 s | 2 s |",
         "| reviewer | build | `make docs` | 60 s | 62 s |",
     ]
