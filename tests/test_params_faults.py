@@ -217,20 +217,21 @@ def test_what_tables_could_not_show_is_said(tmp_path: Path, key: str, value: Any
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("0x" + "f" * 4000, "line 6: seed has 4,002 letters or digits: give fewer, or a text in quotes"),
-        (":".join(["59"] * 40) + ".5", "line 6: seed is 59:59:"),
-        (":".join(["59"] * 400) + ".5", "line 6: seed has 1,"),
-        ("010", "line 6: seed is 010, which YAML 1.1 converts: write a decimal number, like 10, or quote it"),
-        ("-07", "line 6: seed is -07, which"),
-        ("1:30", "line 6: seed is 1:30, which"),
-        ("[1, [2, 010]]", "line 6: seed.1.1 is 010, which"),
-        ("{a: {<<: {b: 1:30}}}", "line 6: b is 1:30, which"),
-        ("{010: 1}", "line 6: a key is 010, which"),
+        ("0x" + "f" * 4000, "seed has 4,002 letters or digits: give fewer, or a text in quotes"),
+        (":".join(["59"] * 40) + ".5", "seed is 59:59:"),
+        (":".join(["59"] * 400) + ".5", "seed has 1,"),
+        ("010", "seed is 010, which YAML 1.1 converts: write a decimal number, like 10, or quote it"),
+        ("-07", "seed is -07, which"),
+        ("1:30", "seed is 1:30, which"),
+        ("[1, [2, 010]]", "seed.1.1 is 010, which"),
+        ("{a: {<<: {b: 1:30}}}", "b is 1:30, which"),
+        ("{010: 1}", "a key is 010, which"),
     ],
 )
 def test_a_number_that_yaml_reads_in_its_own_way(tmp_path: Path, given: str, said: str) -> None:
-    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8").replace("seed: 0", f"seed: {given}", 1)
-    assert said in refusal(write(tmp_path, Mutation("structure", "", lambda: text)))
+    before, after = (REPOSITORY / "params.yaml").read_text(encoding="utf-8").split("seed: 0", 1)
+    line = before.count("\n") + 1
+    assert f"line {line}: {said}" in refusal(write(tmp_path, Mutation("structure", "", lambda: f"{before}seed: {given}{after}")))
 
 
 def test_texts_in_quotes_are_texts(tmp_path: Path) -> None:
