@@ -138,8 +138,9 @@ def faults(rng: Random) -> Iterator[Fault]:
         yield Fault("environments", f"work: {name}", partial(working, variables), cost=4.0, bound=120)
     for name, before in STREAMS.items():
         yield Fault("environments", f"check: {name}", partial(checking, {}, before), cost=1.0, bound=120)
-    if closed := next((path for path in (REPOSITORY, *REPOSITORY.parents) if not path.stat().st_mode & stat.S_IXOTH), None):
-        print(f"environments: {UNNAMED} is left out, {closed} is closed to all others: try it in a checkout that they can enter")
+    ways = (REPOSITORY, *REPOSITORY.parents, *Path(sys.executable).resolve().parents)
+    if closed := next((path for path in ways if not path.stat().st_mode & stat.S_IXOTH), None):
+        print(f"environments: {UNNAMED} is left out, {closed} is closed to all others: try it with a checkout and a Python open to them")
     else:
         yield Fault("environments", f"check: {UNNAMED}", partial(checking, {}, unnamed), cost=1.0, bound=120)
     for name in STAGED:
