@@ -24,17 +24,18 @@ from tests.conftest import linear_network, rng
 WIDE = Threat(math.inf, 80.0, 1.0)
 
 
-def test_nag_gives_the_draws_of_its_best_pass(network: nn.Module, images: Images) -> None:
+@pytest.mark.parametrize("seed", range(4))  # at a rate at which a later pass may fool less, however a processor rounds
+def test_nag_gives_the_draws_of_its_best_pass(network: nn.Module, images: Images, seed: int) -> None:
     """The passes before are the same, so more of them never fool less; and what is given is what was measured."""
     ratios = []
     for passes in range(1, 7):
-        bank = nag(network, images.pixels, Threat(math.inf, 60.0, 1.0), seed=1, count=2, passes=passes, batch=8, rate=3e-3)
+        bank = nag(network, images.pixels, Threat(math.inf, 60.0, 1.0), seed=seed, count=2, passes=passes, batch=8, rate=1e-2)
         for k, part in enumerate(images.pixels.float().split(24)):
             changed = network(part + bank.perturbations[k]).argmax(1) != network(part).argmax(1)
             assert bank.fooling[k] == pytest.approx(float(changed.float().mean()))
         ratios.append(sum(bank.fooling) / 2)
     assert ratios == sorted(ratios) == pytest.approx(list(bank.history))
-    assert ratios[-1] > ratios[0]
+    assert ratios[-1] > 0
 
 
 class Unreachable(nn.Module):
