@@ -25,7 +25,7 @@ from regen_lib.study.report.machine import processor
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 QUICKSTART = re.compile(r"<!-- quickstart: .*?-->\n```python\n(.*?)```", re.DOTALL)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OWN = ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL")  # what a newcomer's shell has not
 
 
@@ -92,10 +92,10 @@ def take(step: Step, folder: Path) -> float:
 
 def picture(page: Path, target: Path) -> None:
     """What a browser shows of a page, where there is a browser."""
-    if browser := next(filter(None, map(shutil.which, BROWSERS)), None):
+    if BROWSER:
         target.parent.mkdir(parents=True, exist_ok=True)
         options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1200,1600", f"--screenshot={target}"]
-        subprocess.run([browser, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
+        subprocess.run([BROWSER, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
 
 
 def walk(folder: Path, pictures: Path) -> Iterator[dict[str, str | float]]:

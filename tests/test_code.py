@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from regen_lib.study import code
 from regen_lib.study.folder import prepare
 from regen_lib.study.stage import Stage, parsed
 from tests.guide import shown
-from tests.repository import REPOSITORY
+from tests.repository import REPOSITORY, copied_to
 
 
 def test_prose_and_layout_do_not_count() -> None:
@@ -69,11 +68,7 @@ def test_commands_are_read_back() -> None:
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code and the notebooks in a folder of their own, and below it one in which the smoke profile would run."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("regen_lib", "notebooks"):
-        shutil.copytree(REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(REPOSITORY / name, source)
+    source = copied_to(tmp_path_factory.mktemp("source"), ("regen_lib", "notebooks"), ("dvc.yaml", "params.yaml"))
     prepare(source / "small", source / "params.yaml", REPOSITORY / "profiles/smoke.yaml")
     return source
 

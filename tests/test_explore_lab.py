@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.first_steps import BROWSER
 from regen_lib.core.images import save_images
 from tests.repository import REPOSITORY
 from tests.suite import build_study
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 600  # a bound for a machine that is busy with the pipeline beside it
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/lab\?token=\w+")
 

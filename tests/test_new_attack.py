@@ -1,7 +1,6 @@
 """An attack of one's own is one file and a row: that of docs/extending.md, in a copy of the project, and the tests that meet it there."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.guide import GUIDE, shown
-from tests.repository import REPOSITORY
+from tests.repository import copied_to
 
 WORK = """
 from pathlib import Path
@@ -44,11 +43,7 @@ CHOSEN = "checkers or import or see_the_names or docstring or every_attack_is_be
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy with the guide's attack in it."""
-    copy = tmp_path_factory.mktemp("project")
-    for folder in ("regen_lib", "tests"):
-        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("params.yaml", "pyproject.toml"):
-        shutil.copy(REPOSITORY / file, copy)
+    copy = copied_to(tmp_path_factory.mktemp("project"), ("regen_lib", "tests"), ("params.yaml", "pyproject.toml"))
     (copy / "regen_lib/attacks/checkers.py").write_text(shown("regen_lib/attacks/checkers.py"))
     return copy
 

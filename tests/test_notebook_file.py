@@ -32,11 +32,11 @@ def test_what_is_no_notebook_is_named(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "after"),
     [
-        ("a = int('0')", "at its begin"),
+        ("a = int('0')", "at its beginning"),
         ("a = 0\nb = a", "after a"),
-        ("a = [", "at its begin"),
-        ("a = 0\0", "at its begin"),
-        (f"a = {'(' * DEEP}0{')' * DEEP}", "at its begin"),
+        ("a = [", "at its beginning"),
+        ("a = 0\0", "at its beginning"),
+        (f"a = {'(' * DEEP}0{')' * DEEP}", "at its beginning"),
     ],
 )
 def test_parameters_that_are_no_plain_values(tmp_path: Path, cell: str, after: str) -> None:

@@ -1,7 +1,6 @@
 """The site, built as `make docs` builds it: every link, and every page in a browser at the widths of a telephone and of a screen."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,11 +15,11 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pandas as pd
 import pytest
 
+from benchmarks.first_steps import BROWSER
 from regen_lib.study.report.comparison import comparison
 from tests.repository import REPOSITORY
 
 pytest.importorskip("sphinx", reason="the site's packages are missing: pip install -e '.[docs]'")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox refuses root
@@ -112,11 +111,11 @@ def address(site: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A Chromium without a window."""
-    if CHROMIUM is None:
+    if BROWSER is None:
         pytest.skip("no browser: install chromium")
     api = pytest.importorskip("playwright.sync_api", reason="the browser's driver is missing: pip install -e '.[dev]'")
     with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ROOT, "--disable-dev-shm-usage"], timeout=600_000)
+        running = playwright.chromium.launch(executable_path=BROWSER, args=[*ROOT, "--disable-dev-shm-usage"], timeout=600_000)
         yield running
         running.close()
 

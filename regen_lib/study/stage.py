@@ -102,7 +102,7 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
             if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and statement.value is not None:
                 found[target.id] = ast.literal_eval(statement.value)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:  # no Python; no literal
-        after = f"after {list(found)[-1]}" if found else "at its begin"
+        after = f"after {list(found)[-1]}" if found else "at its beginning"
         raise StudyError(f"{path}: its cell of parameters is no list of plain values {after}: write NAME = VALUE there") from error
     return found
 

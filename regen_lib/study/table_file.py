@@ -1,5 +1,6 @@
 """A table of a study, read from its file: whole, and with the columns that its reader takes."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,15 +26,15 @@ def read_table(
     """
     if not path.is_file():
         raise StudyError(f"{path} is missing: {remedy(path)}")
+    data = path.read_bytes()
     try:
-        found = pd.read_csv(path)
+        found = pd.read_csv(io.BytesIO(data))
     except ValueError as error:  # pandas' own among them: empty, another number of fields in a line, no UTF-8
         raise StudyError(f"{path} is damaged, or no table ({' '.join(str(error).split())}): {otherwise}") from error
     if lacking := [name for name in columns if name not in found]:
         raise StudyError(f"{path} lacks the columns {', '.join(lacking)}, it is another table: {otherwise}")
     if filled and found.empty:
         raise StudyError(f"{path} has no rows: {otherwise}")
-    data = path.read_bytes()
     if not data.endswith(b"\n"):  # half a number is a number
         raise StudyError(f"{path} is cut, its last row does not end: {otherwise}")
     if foreign := [what for what, mark in FOREIGN.items() if mark in data]:  # a row to pandas

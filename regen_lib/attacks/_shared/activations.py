@@ -10,20 +10,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 from regen_lib.core.layers import Watch, first, watched
 
 ACTIVATIONS = {"relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "softplus"}
-ACTIVATIONS |= {
-    "hardtanh",
-    "tanh",
-    "threshold",
-    "clamp",
-    "clamp_min",
-    "clamp_max",
-    "clip",
-    "maximum",
-    "minimum",
-    "max",
-    "min",
-    "masked_fill",
-}
+ACTIVATIONS |= {"hardtanh", "tanh", "threshold", "clamp", "clamp_min", "clamp_max", "clip", "maximum", "minimum", "max", "min"}
+ACTIVATIONS |= {"masked_fill"}  # not sigmoid, which serves as a gate
 SAME = {"batch_norm", "group_norm", "instance_norm", "layer_norm", "contiguous", "clone", "dropout", "dropout2d", "to", "float"}
 SAME |= {"max_pool2d", "avg_pool2d", "pad", "view", "reshape", "flatten", "unflatten"}  # an activation function may follow these, too
 AFFINE = {"add", "sub", "mul", "div"}  # with one number a channel
